@@ -1,0 +1,42 @@
+"""A run and all that determines it, and the runs of a model that differ in their seed, side by side."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from distributed import Client
+
+from stages.core.data.mnist import Digits
+from stages.core.engine.descent import Descent, Epoch, descend
+from stages.core.parallel.dispatch import run_all
+from stages.core.params import Model
+
+
+class Run(NamedTuple):
+    """All that determines a run, beside the digits and the code."""
+
+    settings: Model
+    epochs: int
+    seed: int
+
+    def __str__(self) -> str:
+        settings = self.settings.model_dump(mode="json", exclude_defaults=True)
+        told = settings | {"epochs": self.epochs, "seed": self.seed}
+        return ", ".join(f"{name} {value}" for name, value in told.items())
+
+
+def train_replicates(
+    client: Client,
+    settings: Model,
+    epochs: int,
+    seeds: Sequence[int],
+    digits: Digits,
+    on_epoch: Callable[[int, Epoch], None],
+) -> list[Descent]:
+    """One descent per seed, in their order; `on_epoch(seed, epoch)` hears of each epoch as it ends."""
+    runs = [Run(settings, epochs, seed) for seed in seeds]
+    return run_all(client, descend_run, runs, digits, lambda index, epoch: on_epoch(seeds[index], epoch))
+
+
+def descend_run(run: Run, digits: Digits, emit: Callable[[Epoch], None]) -> Descent:
+    """One run on the worker that it was given to."""
+    return descend(run.settings, run.epochs, run.seed, digits, emit)
