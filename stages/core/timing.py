@@ -1,0 +1,52 @@
+"""How long training took, and on what: the only numbers of a run that another day changes."""
+
+import platform
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from stages.core.data.mnist import Digits
+from stages.core.process import processors
+
+LIBRARIES = ("tensorflow", "keras", "numpy", "dask", "dvc", "mlflow")
+
+
+def processor() -> str:
+    """The processor's name as the system gives it, such as `AMD EPYC 7B13`."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return next(iter(names), platform.processor() or platform.machine())
+
+
+def versions() -> dict[str, str]:
+    """The versions of Python and of the libraries that a result may depend on."""
+    return {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES}
+
+
+def timing(seeds: Sequence[int], descents: Sequence[Any], started: datetime, digits: Digits) -> dict:
+    """timing.json, written when the seeds that `started` side by side have ended: the machine, the seconds.
+
+    `images_per_second` is that of one run on its one thread, beside the others.
+    """
+    images = len(digits.train.labels)
+    runs = [
+        {
+            "seed": seed,
+            "compile_seconds": descent.compile_seconds,
+            "epoch_seconds": list(descent.epoch_seconds),
+        }
+        for seed, descent in zip(seeds, descents, strict=True)
+    ]
+    epochs = [second for run in runs for second in run["epoch_seconds"]]
+    return {
+        "processor": processor(),
+        "processors": processors(),
+        "versions": versions(),
+        "started": started.isoformat(timespec="milliseconds"),
+        "seconds": (datetime.now(UTC) - started).total_seconds(),
+        "images_per_second": images * len(epochs) / sum(epochs),
+        "seeds": runs,
+    }
