@@ -1,0 +1,57 @@
+"""What a model's run shows beside its numbers: its data, its small files and figures."""
+
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from stages.core import model_folder
+from stages.core.mirror import run_figures
+from stages.core.mirror.record import ModelRecord
+from stages.core.mirror.store import Store
+
+FILES = "files.json"
+"""The artifact that tells which files a run made: their md5 by their path in the repository."""
+
+SHOWN = ("history.csv", "metrics.json", "timing.json")
+"""The small files of a model that its run shows beside the pictures."""
+
+
+def write_files(folder: Path, files: Mapping[str, str]) -> None:
+    """Write FILES into `folder`, to be logged with the rest."""
+    (folder / FILES).write_text(json.dumps(files, indent=2))
+
+
+def datasets(record: ModelRecord) -> list:
+    """The three splits, each under DVC's md5 of the folder that they lie in."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    splits = {"train": "training", "validation": "validation", "test": "test"}
+    return [
+        DatasetInput(
+            Dataset(
+                name=context,
+                digest=record.data,
+                source_type="local",
+                source=json.dumps({"uri": f"data/arrays/{split}_images.npy"}),
+            ),
+            [InputTag("mlflow.data.context", context)],
+        )
+        for split, context in splits.items()
+    ]
+
+
+def log(store: Store, run: str, record: ModelRecord, labels: np.ndarray) -> None:
+    """Log a model's small files, its figures and FILES; `labels` (n,) are those of the test images."""
+    best = list(record.seeds).index(int(record.model.tags["best_seed"]))
+    probabilities = np.load(record.folder / "test_probabilities.npy", mmap_mode="r")[best]
+    counts = run_figures.confusion(probabilities, labels)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        for name in SHOWN:
+            (folder / name).write_bytes((record.folder / name).read_bytes())
+        write_files(folder, {f"models/{record.name}/{name}": md5 for name, md5 in record.files.items()})
+        run_figures.write_figures(folder, model_folder.read_history(record.folder), counts, record.name)
+        store.client.log_artifacts(run, temporary)

@@ -1,0 +1,57 @@
+"""The report's run in MLflow: the report and the comparison, as artifacts of a run of their own."""
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from stages.core.mirror import artifacts, lockfile, runs
+from stages.core.mirror.store import Store
+from stages.core.params import Study
+
+STAGE = "report"
+FOLDER = "reports"
+SHOWN = ("report.html", "report.md", "solutions.ipynb", "comparison.csv", "metrics.json", "figures")
+
+
+class Report(NamedTuple):
+    """The report's files that MLflow shows, under `folder`, and the tags that tell what is in them."""
+
+    folder: Path
+    shown: list[str]
+    tags: dict[str, str]
+
+
+def read(root: Path | str, studies: Mapping[str, Study]) -> Report:
+    """The report under `root`, for MLflow. Raises OSError or ValueError if its metrics.json is not there."""
+    folder = Path(root, FOLDER)
+    shown = [name for name in SHOWN if (folder / name).exists()]
+    best = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["best"]
+    digests = [[name, lockfile.digest(folder / name)] for name in shown]
+    answers = [f"{studies[study].question} {model}." for study, model in best.items()]
+    tags = {
+        "report": "true",
+        "dvc.outputs": hashlib.md5(json.dumps(digests).encode()).hexdigest(),
+        "mlflow.note.content": " ".join(answers),
+    }
+    return Report(folder, shown, tags | {f"best.{study}": model for study, model in best.items()})
+
+
+def log(store: Store, report: Report, origin: Mapping[str, str], state: str) -> str:
+    """Make a run that shows the report; its id."""
+    from mlflow.entities import RunTag
+
+    run = runs.start(store, STAGE, {"report": "true", **origin}, runs.now())
+    store.client.log_batch(run, tags=[RunTag(key, value) for key, value in report.tags.items()])
+    with tempfile.TemporaryDirectory() as temporary:
+        for name in report.shown:
+            source, copy = report.folder / name, Path(temporary, name)
+            (shutil.copytree if source.is_dir() else shutil.copyfile)(source, copy)
+        files = lockfile.digests(temporary)
+        artifacts.write_files(Path(temporary), {f"{FOLDER}/{name}": md5 for name, md5 in files.items()})
+        store.client.log_artifacts(run, temporary)
+    runs.finish(store, run, "FINISHED", state, runs.now())
+    return run

@@ -1,0 +1,124 @@
+"""MLflow as a stage sees it: what it does is shown there, and it never fails for it.
+
+A train stage streams its epochs while it runs. When its files are on disk, the run is completed
+from these files, by the same function with which `python -m stages.sync` replays a run that MLflow
+does not have. So the two cannot differ, and what was not logged is never lost.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stages.core import process
+from stages.core.mirror import current as mirror
+from stages.core.mirror import lockfile, provenance, record, report_run, runs, series
+from stages.core.mirror.live import Sideline
+from stages.core.mirror.store import Store, open_store
+from stages.core.params import Params
+
+REMEDY = "the results are on disk, and `python -m stages.sync` logs them later"
+PATIENCE = 60
+"""Seconds that a stage waits at its end for a tracking store that is slow."""
+FAREWELL = 5
+"""Seconds that a cancelled stage takes to say so: ten after SIGTERM, many systems send SIGKILL."""
+
+
+class LiveRun:
+    """The run of the model that this process trains; `live` makes it."""
+
+    def __init__(self, name: str, params: Params):
+        self._name, self._params = name, params
+        self._origin = provenance.here()
+        self._store: Store | None = None
+        self._runs = runs.Runs("", {})
+        self._streamed: dict[int, set[int]] = {}
+        self._sideline = Sideline(REMEDY)
+        self._completed = False
+        self._sideline.do(self._open)
+
+    def epoch(self, seed: int, epoch: Any) -> None:
+        """Show the numbers of an epoch (descent.Epoch) in the run of `seed`, soon; costs nothing here."""
+        points = series.streamed(epoch, runs.now())
+        self._sideline.do(lambda: self._stream(seed, epoch.epoch, points))
+
+    def complete(self, folder: Path | str) -> None:
+        """Finish the runs from the files in `folder`, models/<model>; waits a minute for them at most."""
+        self._completed = True
+        self._sideline.do(lambda: self._complete(Path(folder)))
+        self._sideline.close(PATIENCE)
+
+    def end(self, status: str) -> None:
+        """End the runs that training did not complete, with MLflow's `status`."""
+        if not self._completed:
+            self._sideline.do(lambda: self._end(status))
+            self._sideline.close(FAREWELL)
+
+    def _open(self) -> None:
+        self._store = open_store()
+        mirror.reap(self._store)
+        tags = {"model": self._name, **self._origin}
+        self._runs = runs.Runs(runs.start(self._store, self._name, tags, runs.now()), {})
+
+    def _stream(self, seed: int, epoch: int, points: list[series.Point]) -> None:
+        if seed not in self._runs.seeds:
+            self._runs.seeds[seed] = runs.start_seed(
+                self._store, self._runs.model, self._name, seed, runs.now()
+            )
+        runs.log_points(self._store, self._runs.seeds[seed], points)
+        self._streamed.setdefault(seed, set()).add(epoch)
+
+    def _complete(self, folder: Path) -> None:
+        root, settings = folder.parent.parent, self._params.models[self._name]
+        arrays = root / "data" / "arrays"
+        studies = self._params.studies_of(self._name)
+        held = record.read(root, self._name, settings, studies, lockfile.digest(arrays))
+        labels = np.load(arrays / "test_labels.npy", allow_pickle=False)
+        for seed in held.seeds.keys() - self._runs.seeds.keys():
+            self._stream(seed, -1, [])
+        state = "experiment" if provenance.in_experiment_workspace() else "current"
+        end = runs.now()
+        ends = dict.fromkeys(held.seeds, end)
+        runs.complete(self._store, self._runs, held, labels, self._origin, state, self._streamed, end, ends)
+        if state == "current":
+            mirror.supersede(self._store, f"tags.model = '{self._name}'", keep=self._runs.model)
+
+    def _end(self, status: str) -> None:
+        for run in (*self._runs.seeds.values(), self._runs.model):
+            runs.finish(self._store, run, status, "interrupted", runs.now())
+
+
+@contextmanager
+def live(params: Params, name: str) -> Iterator[LiveRun]:
+    """The run of `name`, one of params.models, for as long as it trains.
+
+    Left by an exception the run ends as FAILED, by Ctrl-C or a signal (process.Stopped) as KILLED.
+    Trouble with MLflow costs one warning on stderr, which names the command that repairs it, and no
+    time: everything is logged beside the training.
+    """
+    run = LiveRun(name, params)
+    try:
+        yield run
+    except BaseException as error:
+        run.end("KILLED" if isinstance(error, (KeyboardInterrupt, process.Stopped)) else "FAILED")
+        raise
+    run.end("FAILED")
+
+
+def report(params: Params) -> None:
+    """Show reports/ in MLflow, as a run of its own; trouble costs one warning, as for a model's run."""
+    shown, origin = report_run.read(".", params.studies), provenance.here()
+    state = "experiment" if provenance.in_experiment_workspace() else "current"
+
+    def log() -> None:
+        store = open_store()
+        mirror.reap(store)
+        run = report_run.log(store, shown, origin, state)
+        if state == "current":
+            mirror.supersede(store, "tags.report = 'true'", keep=run)
+
+    sideline = Sideline(REMEDY)
+    sideline.do(log)
+    sideline.close(PATIENCE)

@@ -1,0 +1,378 @@
+"""`python -m stages.sync` against a real git and DVC repository and a real store: MLflow mirrors dvc.lock."""
+
+import csv
+import hashlib
+import json
+import shutil
+import sqlite3
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from stages import sync
+from tests import mirrored
+from tests.mirrored import MODELS
+
+SEEDS = [0, 1]
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory):
+    """A trained, committed repository; its database is made, and holds nothing."""
+    project = mirrored.trained(tmp_path_factory.mktemp("template") / "project")
+    MlflowClient(f"sqlite:///{project.folder}/mlflow.db").search_experiments()
+    return project
+
+
+@pytest.fixture(scope="module")
+def mended(template, tmp_path_factory):
+    """A copy with all that it holds in MLflow, for tests that leave it so."""
+    copy = mirrored.copied(template, tmp_path_factory.mktemp("mended") / "project")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        enter(copy, monkeypatch)
+        assert sync.sync(None, only_check=False) == 0
+    return copy
+
+
+@pytest.fixture
+def synced(mended, monkeypatch, capsys):
+    """The repository that agrees with MLflow, entered."""
+    return enter(mended, monkeypatch)
+
+
+@pytest.fixture
+def project(template, tmp_path, monkeypatch, capsys):
+    """A repository of the test's own that agrees with MLflow, entered."""
+    copy = enter(mirrored.copied(template, tmp_path / "project"), monkeypatch)
+    assert sync.sync(None, only_check=False) == 0
+    capsys.readouterr()
+    return copy
+
+
+def enter(project, monkeypatch):
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")  # MLflow sets it; this has it restored
+    monkeypatch.chdir(project.folder)
+    return project
+
+
+def parents(project, name):
+    """All runs of a model, without those of its seeds."""
+    found = mirrored.runs(project, f"tags.model = '{name}'")
+    return [run for run in found if "seed" not in run.data.tags]
+
+
+def current(project, name):
+    """The one current run of a model."""
+    (run,) = [run for run in parents(project, name) if run.data.tags["state"] == "current"]
+    return run
+
+
+def seeds_of(project, run):
+    found = mirrored.runs(project, f"tags.`mlflow.parentRunId` = '{run.info.run_id}'")
+    return sorted(found, key=lambda run: int(run.data.tags["seed"]))
+
+
+def database(project) -> dict[str, list]:
+    """Every row of every table in which MLflow keeps runs."""
+    tables = (
+        "runs",
+        "tags",
+        "params",
+        "metrics",
+        "latest_metrics",
+        "inputs",
+        "logged_models",
+        "model_versions",
+    )
+    with sqlite3.connect(project.folder / "mlflow.db") as connection:
+        return {table: sorted(map(repr, connection.execute(f"SELECT * FROM {table}"))) for table in tables}
+
+
+def md5(path: Path) -> str:
+    return hashlib.md5(path.read_bytes()).hexdigest()
+
+
+def test_every_trained_model_has_one_finished_current_run_with_the_md5_of_dvc_lock(synced):
+    for name in MODELS:
+        run, outs = current(synced, name), synced.lock()[f"train@{name}"]["outs"]
+        assert run.info.status == "FINISHED"
+        assert (
+            run.data.tags["dvc.md5"]
+            == {out["path"]: out["md5"] for out in outs}[f"models/{name}/model.keras"]
+        )
+        assert run.data.tags["replayed"] == "true"
+        assert sorted(int(seed.data.tags["seed"]) for seed in seeds_of(synced, run)) == SEEDS
+
+
+def test_curves_and_metrics_are_those_of_the_files(synced):
+    store = mirrored.client(synced)
+    for name in MODELS:
+        rows = list(csv.DictReader((synced.folder / f"models/{name}/history.csv").read_text().splitlines()))
+        finals = json.loads((synced.folder / f"models/{name}/metrics.json").read_text())["seeds"]
+        for run in seeds_of(synced, current(synced, name)):
+            seed = run.data.tags["seed"]
+            for key in ("train_loss", "validation_accuracy", "gradient_norm"):
+                curve = {point.step: point.value for point in store.get_metric_history(run.info.run_id, key)}
+                assert curve == {int(r["epoch"]): float(r[key]) for r in rows if r["seed"] == seed and r[key]}
+            (final,) = [final for final in finals if str(final["seed"]) == seed]
+            assert run.data.metrics["test_accuracy"] == final["test_accuracy"]
+            assert run.data.metrics.get("test_loss") == final["test_loss"]
+
+
+def test_a_replayed_run_has_the_times_of_its_training(synced):
+    for name in MODELS:
+        timing = json.loads((synced.folder / f"models/{name}/timing.json").read_text())
+        run = current(synced, name)
+        assert told(run.info.start_time) == timing["started"][:19]
+        seconds = timing["seeds"][0]["compile_seconds"] + sum(timing["seeds"][0]["epoch_seconds"])
+        assert (run.info.end_time - run.info.start_time) / 1000 == pytest.approx(seconds, abs=0.01)
+
+
+def told(milliseconds: int) -> str:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat()[:19]
+
+
+def test_a_diverged_model_shows_its_status_and_only_finite_numbers(synced):
+    run = current(synced, "rate_100")
+    assert run.data.tags["status"] == "diverged"
+    with sqlite3.connect(synced.folder / "mlflow.db") as connection:
+        assert connection.execute(
+            "SELECT count(*) FROM metrics WHERE is_nan OR abs(value) > 1e300"
+        ).fetchone() == (0,)
+    for seed in seeds_of(synced, run):
+        losses = mirrored.client(synced).get_metric_history(seed.info.run_id, "train_loss")
+        assert [point.step for point in losses] == [0]
+    assert "test_loss_mean" not in run.data.metrics
+
+
+def test_a_second_sync_changes_nothing(synced, capsys):
+    before = database(synced)
+    assert sync.sync(None, only_check=False) == 0
+    assert capsys.readouterr().out == "MLflow agrees with DVC already\n"
+    assert database(synced) == before
+
+
+def test_check_agrees_after_a_sync_and_changes_nothing(synced, capsys):
+    before = database(synced)
+    assert sync.sync(None, only_check=True) == 0
+    assert capsys.readouterr().out == "MLflow agrees with DVC\n"
+    assert database(synced) == before
+
+
+def delete_run(project, store):
+    store.delete_run(current(project, "baseline").info.run_id)
+
+
+def delete_seed(project, store):
+    store.delete_run(seeds_of(project, current(project, "baseline"))[0].info.run_id)
+
+
+def add_a_value(project, store):
+    store.log_metric(current(project, "baseline").info.run_id, "train_loss_mean", 0.0, step=1)
+
+
+def drop_a_value(project, store):
+    with sqlite3.connect(project.folder / "mlflow.db") as connection:
+        run = seeds_of(project, current(project, "baseline"))[0].info.run_id
+        connection.execute("DELETE FROM metrics WHERE run_uuid = ? AND key = 'distance' AND step = 2", [run])
+
+
+def change_a_parameter(project, store):
+    with sqlite3.connect(project.folder / "mlflow.db") as connection:
+        run = current(project, "baseline").info.run_id
+        connection.execute(
+            "UPDATE params SET value = '9' WHERE run_uuid = ? AND key = 'learning_rate'", [run]
+        )
+
+
+def leave_running(project, store):
+    store.update_run(current(project, "baseline").info.run_id, status="RUNNING")
+
+
+def call_it_superseded(project, store):
+    store.set_tag(current(project, "baseline").info.run_id, "state", "superseded")
+
+
+def change_the_status(project, store):
+    store.set_tag(current(project, "rate_100").info.run_id, "status", "learned")
+
+
+def lose_the_artifacts(project, store):
+    shutil.rmtree(project.folder / "mlartifacts")
+
+
+def take_the_crown(project, store):
+    store.delete_registered_model_alias("mnist-digits", "champion")
+
+
+def crown_another(project, store):
+    another = store.create_model_version("mnist-digits", "nowhere", tags={"model": "rate_100"})
+    store.set_registered_model_alias("mnist-digits", "champion", another.version)
+
+
+def delete_the_report(project, store):
+    (run,) = mirrored.runs(project, "tags.report = 'true'")
+    store.delete_run(run.info.run_id)
+
+
+BREAKAGES = {
+    delete_run: "baseline",
+    delete_seed: "baseline, seed 0",
+    add_a_value: "baseline: train_loss_mean",
+    drop_a_value: "baseline, seed 0: distance",
+    change_a_parameter: "baseline: parameter learning_rate",
+    leave_running: "baseline",
+    call_it_superseded: "state",
+    change_the_status: "rate_100 (diverged): tag status",
+    lose_the_artifacts: "batch_8: model",
+    take_the_crown: "mnist-digits: champion",
+    crown_another: "mnist-digits: champion",
+    delete_the_report: "report",
+}
+
+
+@pytest.mark.parametrize("breaks", BREAKAGES, ids=lambda function: function.__name__)
+def test_what_is_wrong_in_mlflow_is_told_by_check_and_mended_by_sync(synced, capsys, breaks):
+    breaks(synced, mirrored.client(synced))
+    before = database(synced)
+    assert sync.sync(None, only_check=True) == 1
+    assert BREAKAGES[breaks] in capsys.readouterr().out
+    assert database(synced) == before
+    assert sync.sync(None, only_check=False) == 0
+    assert sync.sync(None, only_check=True) == 0
+    assert all(current(synced, name) for name in MODELS)
+
+
+def test_a_changed_model_is_told_and_not_mirrored(project, capsys):
+    (project.folder / "models/baseline/history.csv").write_text("seed,epoch\n")
+    before = database(project)
+    assert sync.sync(None, only_check=True) == 1
+    assert "models/baseline/history.csv: is not what dvc.lock has" in capsys.readouterr().out
+    assert sync.sync(None, only_check=False) == 1
+    assert "`dvc checkout --force`" in capsys.readouterr().err
+    assert database(project) == before
+
+
+def test_a_report_that_says_something_else_than_the_models_is_told(project, capsys):
+    table = project.folder / "reports/comparison.csv"
+    rows = list(csv.reader(table.read_text().splitlines()))
+    rows[1][rows[0].index("test_loss_mean")] = "0.5"
+    table.write_text("\n".join(",".join(row) for row in rows) + "\n")
+    assert sync.sync(None, only_check=True) == 1
+    out = capsys.readouterr().out
+    assert "reports/comparison.csv: is not what dvc.lock has" in out
+    assert "test_loss_mean  0.5 in the table" in out
+
+
+def test_a_model_trained_again_with_the_same_bits_gets_a_new_current_run_and_no_new_version(project):
+    before, store = current(project, "batch_8"), mirrored.client(project)
+    keras = md5(project.folder / "models/batch_8/model.keras")
+    project.environment["UNTRACKED"] = "1"
+    project.run("dvc", "repro", "-q", "-f", "-s", "train@batch_8")
+    assert md5(project.folder / "models/batch_8/model.keras") == keras
+    assert sync.sync(None, only_check=False) == 0
+    assert current(project, "batch_8").info.run_id != before.info.run_id
+    assert store.get_run(before.info.run_id).data.tags["state"] == "superseded"
+    assert {run.data.tags["state"] for run in seeds_of(project, before)} == {"superseded"}
+    assert len(store.search_model_versions("name = 'mnist-digits'")) == 1
+    project.run("git", "checkout", "-q", ".")
+    project.run("dvc", "checkout", "-q")
+    assert sync.sync(None, only_check=False) == 0
+    assert current(project, "batch_8").info.run_id == before.info.run_id
+
+
+def test_a_lost_database_is_made_anew(project):
+    for path in project.folder.glob("mlflow.db*"):
+        path.unlink()
+    assert "baseline: replayed" in project.run("python", "-m", "stages.sync").stdout
+    assert project.run("python", "-m", "stages.sync", "--check").stdout == "MLflow agrees with DVC\n"
+
+
+def test_a_model_taken_out_of_params_is_superseded_and_not_deleted(project):
+    before = current(project, "batch_8")
+    project.edit(lambda params: params["models"].pop("batch_8"))
+    project.edit(lambda params: params["studies"]["batch_size"]["models"].remove("batch_8"))
+    sync.sync(None, only_check=False)
+    assert mirrored.client(project).get_run(before.info.run_id).data.tags["state"] == "superseded"
+
+
+def test_two_models_with_the_same_bytes_have_a_run_each(project):
+    for path in ("model.keras", "replicates/seed_0.keras", "replicates/seed_1.keras"):
+        shutil.copy(project.folder / "models/batch_8" / path, project.folder / "models/baseline" / path)
+    project.run("dvc", "commit", "-q", "-f", "train@baseline")
+    assert sync.sync(None, only_check=False) == 0
+    tags = [current(project, name).data.tags for name in ("baseline", "batch_8")]
+    assert tags[0]["dvc.md5"] == tags[1]["dvc.md5"]
+    assert [tag["model"] for tag in tags] == ["baseline", "batch_8"]
+    assert sync.sync(None, only_check=True) == 0
+
+
+def test_the_settings_are_those_that_trained_even_if_params_yaml_has_changed_since(project):
+    project.edit(lambda params: params["models"]["baseline"].update(learning_rate=0.5))
+    assert sync.sync(None, only_check=True) == 0
+    assert current(project, "baseline").data.params["learning_rate"] == "0.01"
+
+
+def test_nothing_learned_means_no_champion(project, capsys):
+    project.edit(lambda params: params.update(models={"rate_100": params["models"]["rate_100"]}))
+    project.edit(lambda params: params["studies"]["batch_size"].update(models=["rate_100"]))
+    sync.sync(None, only_check=False)
+    assert "no champion" in capsys.readouterr().out
+    assert mirrored.client(project).get_registered_model("mnist-digits").aliases == {}
+
+
+@pytest.mark.slow
+def test_a_fresh_clone_is_mirrored_after_dvc_pull_and_told_before(project, tmp_path, capsys, monkeypatch):
+    project.run("dvc", "remote", "add", "-q", "-d", "store", str(tmp_path / "remote"))
+    project.run("git", "commit", "-q", "-a", "-m", "Add a remote")
+    project.run("dvc", "push", "-q")
+    project.run("git", "clone", "-q", str(project.folder), str(tmp_path / "clone"))
+    clone = mirrored.Project(tmp_path / "clone", tmp_path)
+    enter(clone, monkeypatch)
+    assert sync.sync(None, only_check=False) == 1
+    assert "`dvc pull`" in capsys.readouterr().err
+    clone.run("dvc", "pull", "-q")
+    assert sync.sync(None, only_check=False) == 0
+    assert sync.sync(None, only_check=True) == 0
+    assert (
+        current(clone, "baseline").data.tags["dvc.md5"] == current(project, "baseline").data.tags["dvc.md5"]
+    )
+
+
+@pytest.mark.slow
+def test_another_commit_is_mirrored_beside_the_working_tree(project, capsys):
+    first = project.run("git", "rev-parse", "HEAD").stdout.strip()
+    project.environment["UNTRACKED"] = "1"
+    project.edit(lambda params: params["models"]["batch_8"].update(learning_rate=0.05))
+    project.run("dvc", "repro", "-q")
+    mirrored.commit(project)
+    assert sync.sync(None, only_check=False) == 0
+    store = mirrored.client(project)
+    for run in parents(project, "batch_8"):
+        if run.data.params["learning_rate"] == "0.01":
+            store.delete_run(run.info.run_id)
+    assert sync.sync(None, only_check=True) == 0
+    assert sync.sync(first, only_check=True) == 1
+    assert sync.sync(first, only_check=False) == 0
+    assert sync.sync(first, only_check=True) == 0
+    old = [run for run in parents(project, "batch_8") if run.data.params["learning_rate"] == "0.01"]
+    assert [run.data.tags["state"] for run in old] == ["superseded"]
+    assert old[0].data.tags["git.commit"] == first
+    assert len(parents(project, "baseline")) == 1  # the same in both
+    assert sync.sync(None, only_check=True) == 0
+
+
+def test_an_unknown_revision_is_told_in_a_line(synced, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["sync", "--rev", "nowhere"])
+    with pytest.raises(SystemExit, match="nowhere: unknown Git revision"):
+        sync.main()
+
+
+def test_without_a_lock_there_is_one_line(project, monkeypatch):
+    (project.folder / "dvc.lock").unlink()
+    monkeypatch.setattr("sys.argv", ["sync"])
+    with pytest.raises(SystemExit, match="`dvc repro` makes it"):
+        sync.main()
