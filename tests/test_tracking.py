@@ -198,7 +198,7 @@ def test_a_second_writer_of_the_same_model_is_refused_in_a_line(project):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("shell", ["/bin/sh", "/bin/bash"])  # bash steps aside for a command, Debian's sh stays
+@pytest.mark.parametrize("shell", ["/bin/sh", "/bin/bash"])  # bash becomes the command
 def test_killing_dvc_ends_its_stage(project, shell):
     project.environment |= {"SLOWLY": "100", "SHELL": shell}
     command = ["dvc", "repro", "-f", "-s", "train@baseline"]
