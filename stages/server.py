@@ -34,10 +34,9 @@ def main() -> None:
 
 def serve(database: str, folder: Path) -> int:
     """Run MLflow's server over `database`, handing artifacts through; its exit code."""
-    settings = environment() | accounts.environment(folder)
+    settings = environment() | accounts.environment(folder) | {"MLFLOW_BACKEND_STORE_URI": database}
     print(INVITATION.format(url=address(settings), password=folder / "password"), flush=True)
-    artifacts = ["--artifacts-destination", str(folder / "artifacts")]
-    places = ["--backend-store-uri", database, *artifacts]
+    places = ["--artifacts-destination", str(folder / "artifacts")]
     command = [sys.executable, "-m", "mlflow", "server", "--app-name", "basic-auth", *places]
     with subprocess.Popen(command, env=settings, umask=0o077) as server:
         try:

@@ -15,7 +15,8 @@ from stages.core.mirror import agreement, repair, snapshot
 from stages.core.mirror.disagreements import Disagreement
 from stages.core.mirror.live import in_a_line
 from stages.core.mirror.snapshot import Snapshot, Unusable
-from stages.core.mirror.store import open_store, redacted, repository, tracking_uri
+from stages.core.mirror.store import open_store, repository, tracking_uri
+from stages.core.redaction import redacted
 
 LOCK = ".dvc/tmp/mlflow-sync.lock"
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from stages.core.mirror import lineage
 from stages.core.mirror.live import in_a_line
-from stages.core.mirror.store import open_store, redacted, tracking_uri
+from stages.core.mirror.store import open_store, tracking_uri
+from stages.core.redaction import redacted
 
 
 def main() -> None:

@@ -4,7 +4,8 @@ import os
 import sys
 
 from stages.core.mirror.live import in_a_line
-from stages.core.mirror.store import open_store, redacted, repository, tracking_uri
+from stages.core.mirror.store import open_store, repository, tracking_uri
+from stages.core.redaction import redacted
 
 
 def main() -> None:
@@ -20,8 +21,9 @@ def main() -> None:
     here = f"http://127.0.0.1:{os.environ.get('MLFLOW_PORT', '5000')}"
     print(f"The runs are at {runs_page(here, experiment)}", flush=True)
     artifacts = str(repository() / "mlartifacts")
-    places = ["--backend-store-uri", uri, "--artifacts-destination", artifacts]
-    os.execv(sys.executable, [sys.executable, "-m", "mlflow", "ui", *places, "--workers", "1"])
+    os.environ["MLFLOW_BACKEND_STORE_URI"] = uri  # a password in it is no argument that `ps` shows
+    command = [sys.executable, "-m", "mlflow", "ui", "--artifacts-destination", artifacts, "--workers", "1"]
+    os.execv(sys.executable, command)
 
 
 def runs_page(address: str, experiment: str) -> str:

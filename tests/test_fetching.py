@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from misbehaving_server import body, dripping, endless, redirect, serving, silent, status, truncated
 
 from stages.core.data.failures import NotThere, Passing, Unavailable
-from stages.core.data.fetching import Limits, bounded, fetch, is_safe, shown, unpacked
+from stages.core.data.fetching import Limits, bounded, fetch, is_safe, unpacked
 
 CONTENT = bytes(range(256)) * 1000
 SMALL = Limits(size=300_000, seconds=0.3, connect=0.3, silence=0.3)
@@ -236,19 +236,3 @@ def test_what_unpacks_to_too_much_is_cut_off():
 )
 def test_only_https_and_this_machine_are_safe(url, safe):
     assert is_safe(url) is safe
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "https://user:secret@host:8443/mnist/",
-        "https://secret@host:8443/mnist/",
-        "https://host:8443/mnist/?token=secret",
-        "https://host:8443/mnist/#secret",
-        "https://user:secret/secret@host:8443/mnist/",
-        "https://user:secret#secret@host:8443/mnist/",
-        "https://user:secret?secret@secret@host:8443/mnist/",
-    ],
-)
-def test_no_secret_in_a_url_is_shown(url):
-    assert shown(url) == "https://host:8443/mnist/"

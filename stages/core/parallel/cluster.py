@@ -13,6 +13,7 @@ from distributed import Client, LocalCluster, Security, rpc
 from distributed.versions import VersionMismatchWarning, get_versions
 
 from stages.core.process import processors
+from stages.core.redaction import redacted
 
 SECONDS_TO_CONNECT = 5
 """A scheduler that has not answered by then is unreachable; Dask's own 30 would look like a hang."""
@@ -72,13 +73,13 @@ def _joined(address: str) -> Iterator[Client]:
     except Exception as error:  # whatever a foreign server or a strange address makes of the first words
         reason = " ".join(str(error).split()) or f"no answer within {SECONDS_TO_CONNECT} s"
         raise ClusterUnavailable(
-            f"DASK_SCHEDULER_ADDRESS: no Dask scheduler at {address}: {reason}"
+            redacted(f"DASK_SCHEDULER_ADDRESS: no Dask scheduler at {address}: {reason}")
         ) from None
     ours = get_versions(AT_WORK)
-    _expect_alike(ours, {f"the scheduler {address}": scheduler}, EVERYWHERE)
+    _expect_alike(ours, {f"the scheduler {redacted(address)}": scheduler}, EVERYWHERE)
     _expect_alike(ours, {f"the worker {worker}": of for worker, of in workers.items()}, EVERYWHERE + AT_WORK)
     if not workers:
-        print(f"{address}: no worker has joined yet; runs start as they do", file=sys.stderr)
+        print(f"{redacted(address)}: no worker has joined yet; runs start as they do", file=sys.stderr)
     with Client(address, timeout=SECONDS_TO_CONNECT, set_as_default=False) as client:
         yield client
 
