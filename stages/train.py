@@ -15,6 +15,7 @@ from stages.core.engine.descent import Descent, Epoch
 from stages.core.files import replacing, write_json
 from stages.core.mirror import tracking
 from stages.core.parallel import cluster
+from stages.core.parallel.dispatch import RunsFailed
 from stages.core.parallel.replicates import train_replicates
 from stages.core.params import Model, Params, read_params_or_exit
 
@@ -34,7 +35,7 @@ def main() -> None:
             metrics = write(folder, params, name, digits, descents)
             write_json(folder / "timing.json", clock)
             run.complete(folder)
-    except (InvalidData, process.Busy, cluster.ClusterUnavailable) as error:
+    except (InvalidData, process.Busy, cluster.ClusterUnavailable, RunsFailed) as error:
         sys.exit(str(error))
     print(_summary(metrics, clock["seconds"]))
 

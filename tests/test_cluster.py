@@ -13,7 +13,7 @@ import pytest
 
 from stages.core.parallel import cluster, dispatch
 from stages.core.parallel.cluster import ClusterUnavailable, connect
-from stages.core.parallel.dispatch import Failure, run_all, run_each
+from stages.core.parallel.dispatch import Failure, RunsFailed, run_all, run_each
 from stages.core.process import processors
 from tests import dask_cluster
 
@@ -110,10 +110,11 @@ def test_a_run_that_fails_three_times_is_told_with_its_task_while_the_others_fin
     assert tries == {"0": 1, "1": dispatch.TRIES, "2": 1, "3": dispatch.TRIES}
 
 
-def test_run_all_raises_the_first_failure_with_its_task(threads, tmp_path):
-    with pytest.raises(ValueError, match="odd") as error:
+def test_run_all_tells_each_failure_with_its_task_when_all_have_ended(threads, tmp_path):
+    with pytest.raises(RunsFailed) as error:
         run_all(threads, fragile, [0, 1, 2, 3], str(tmp_path))
-    assert error.value.__notes__ == ["in the run 1"]
+    assert str(error.value).splitlines() == ["1: ValueError: odd: 1", "3: ValueError: odd: 3"]
+    assert (tmp_path / "2").exists()
 
 
 def test_runs_that_nobody_waits_for_end_at_their_next_event(threads, tmp_path):

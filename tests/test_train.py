@@ -24,6 +24,7 @@ def workplace(digits, idx_folder, tmp_path_factory):
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     shrink(params, idx_folder)
     params["models"]["overflowing"] = {"batch_size": 128, "learning_rate": 1e30}
+    params["models"]["huge"] = {"batch_size": 128, "learning_rate": 0.01, "hidden_layers": [65536, 65536]}
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
     for name, split in digits._asdict().items():
         write_array(folder / "data" / "arrays" / f"{name}_images.npy", split.images)
@@ -31,10 +32,11 @@ def workplace(digits, idx_folder, tmp_path_factory):
     return folder
 
 
-def train(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
-    """`python -m stages.train` as dvc would call it, without a terminal."""
+def train(folder: Path, *arguments: str, memory: int | None = None) -> subprocess.CompletedProcess:
+    """`python -m stages.train` as dvc would call it, without a terminal, with `memory` bytes to address."""
     environment = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "HOME": str(folder)}
-    command = [sys.executable, "-m", "stages.train", *arguments]
+    limit = ["prlimit", f"--as={memory}"] if memory else []
+    command = [*limit, sys.executable, "-m", "stages.train", *arguments]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
 
 
@@ -100,6 +102,17 @@ def test_a_run_that_overflows_is_a_result_and_exits_with_0(workplace):
     assert metrics["status"] == "diverged"
     assert metrics["seeds"][0]["train_loss"] is None
     assert pd.read_csv(workplace / "models/overflowing/history.csv").train_loss.isna().any()
+
+
+def test_a_network_too_large_for_the_memory_is_a_line_for_each_seed(workplace):
+    done = train(workplace, "huge", memory=8 * 10**9)  # one of its kernels alone has 17 GB
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        f"batch_size 128, learning_rate 0.01, hidden_layers [65536, 65536], epochs 2, seed {seed}: "
+        "MemoryError: the network does not fit into memory; narrower hidden_layers do"
+        for seed in (0, 1)
+    ]
+    assert not (workplace / "models" / "huge").exists()
 
 
 def test_an_unknown_model_is_refused_in_one_line(workplace):

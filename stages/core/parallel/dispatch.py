@@ -31,6 +31,10 @@ class Failure(NamedTuple):
         return f"{self.task}: {type(self.error).__name__}: {reason}"
 
 
+class RunsFailed(RuntimeError):
+    """Runs that could not be computed; a line for each, with its settings."""
+
+
 def run_each(
     client: Client,
     function: Callable[[Any, Any, Callable[[Any], None]], Any],
@@ -66,13 +70,12 @@ def run_all(
     shared: Any,
     on_event: Callable[[int, Any], None] = lambda index, event: None,
 ) -> list[Any]:
-    """As `run_each`; the results in the order of the tasks. Raises the first failure when all have ended."""
-    results = dict(run_each(client, function, tasks, shared, on_event))
-    for index in range(len(tasks)):
-        if isinstance(results[index], Failure):
-            results[index].error.add_note(f"in the run {tasks[index]}")
-            raise results[index].error
-    return [results[index] for index in range(len(tasks))]
+    """As `run_each`; the results in the order of the tasks. Raises RunsFailed when all have ended."""
+    ended = dict(run_each(client, function, tasks, shared, on_event))
+    results = [ended[index] for index in range(len(tasks))]
+    if failures := [result for result in results if isinstance(result, Failure)]:
+        raise RunsFailed("\n".join(map(str, failures))) from failures[0].error
+    return results
 
 
 @contextmanager

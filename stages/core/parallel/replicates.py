@@ -6,6 +6,7 @@ from typing import NamedTuple
 from distributed import Client
 
 from stages.core.data.mnist import Digits
+from stages.core.engine.backend import tf
 from stages.core.engine.descent import Descent, Epoch, descend
 from stages.core.parallel.dispatch import run_all
 from stages.core.params import Model
@@ -32,11 +33,17 @@ def train_replicates(
     digits: Digits,
     on_epoch: Callable[[int, Epoch], None],
 ) -> list[Descent]:
-    """One descent per seed, in their order; `on_epoch(seed, epoch)` hears of each epoch as it ends."""
+    """One descent per seed, in their order; `on_epoch(seed, epoch)` hears of each epoch as it ends.
+
+    Raises dispatch.RunsFailed.
+    """
     runs = [Run(settings, epochs, seed) for seed in seeds]
     return run_all(client, descend_run, runs, digits, lambda index, epoch: on_epoch(seeds[index], epoch))
 
 
 def descend_run(run: Run, digits: Digits, emit: Callable[[Epoch], None]) -> Descent:
-    """One run on the worker that it was given to."""
-    return descend(run.settings, run.epochs, run.seed, digits, emit)
+    """One run on the worker that it was given to. Raises MemoryError where its network does not fit."""
+    try:
+        return descend(run.settings, run.epochs, run.seed, digits, emit)
+    except tf.errors.ResourceExhaustedError:
+        raise MemoryError("the network does not fit into memory; narrower hidden_layers do") from None
