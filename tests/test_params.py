@@ -79,6 +79,8 @@ def test_the_committed_file_describes_the_experiment():
         ("models/new one", {"batch_size": 8, "learning_rate": 1}, "models: 'new one' "),
         ("models/-x", {"batch_size": 8, "learning_rate": 1}, "models: '-x' "),
         ("models", {"a/b": {"batch_size": 8, "learning_rate": 1}}, "models: 'a/b' "),
+        ("models", {"../a": {"batch_size": 8, "learning_rate": 1}}, "models: '../a' "),
+        ("studies", {"../a": {"question": "Which?", "models": ["baseline"]}}, "studies: '../a' "),
         ("models", {}, "models: {} "),
         ("models", {"a\rb": {"batch_size": 8, "learning_rate": 1}}, r"models: 'a\rb' "),
         (

@@ -252,7 +252,7 @@ def test_a_changed_model_is_told_and_not_mirrored(project, capsys):
     assert sync.sync(None, only_check=True) == 1
     assert "models/baseline/history.csv: is not what dvc.lock has" in capsys.readouterr().out
     assert sync.sync(None, only_check=False) == 1
-    assert "`dvc checkout --force`" in capsys.readouterr().err
+    assert "`python -m stages.check`" in capsys.readouterr().err
     assert database(project) == before
 
 

@@ -46,8 +46,8 @@ class Snapshot(NamedTuple):
         paths = [path for path in lockfile.changed(stage, self.root) if not path.startswith(ARRAYS)]
         if paths:
             raise Unusable(
-                f"{paths[0]}: is not what dvc.lock has; `dvc checkout --force` brings it back "
-                "(in a new clone `dvc pull`), and `dvc repro` makes it again"
+                f"{paths[0]}: is not what dvc.lock has; `python -m stages.check` tells how to mend it, "
+                "and `dvc pull` brings it to a new clone"
             )
         studies = [study for study, held in self.studies.items() if name in held.models]
         return record.read(self.root, name, lockfile.settings(name, stage), studies, stage.deps[ARRAYS])

@@ -1,0 +1,24 @@
+"""Read every file that dvc.lock names, in its place and in DVC's cache, and tell which is damaged.
+
+A command, not a stage; exit code 1 if there is damage, with the line that mends each.
+"""
+
+import sys
+
+from stages.core.integrity import damages, has_remote, held
+from stages.core.mirror.store import repository
+
+
+def main() -> None:
+    """`python -m stages.check`."""
+    root = repository()
+    if not (root / "dvc.lock").exists():
+        sys.exit(f"{root / 'dvc.lock'}: is not there; `dvc repro` makes it")
+    everything = list(held(root))
+    if found := list(damages(root, everything, has_remote(root))):
+        sys.exit("\n".join(f"{path}: is {fault}; to mend it: {remedy}" for path, fault, remedy in found))
+    print(f"all {len(everything)} files and folders that dvc.lock names are whole, here and in DVC's cache")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""Whether the files that dvc.lock names are whole: where they belong, and in DVC's cache.
+
+DVC trusts its cache: it restores a damaged file from there, and says afterwards that all is up to
+date, for it goes by the times of files. Here every byte is read.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from shlex import quote
+from typing import NamedTuple
+
+from stages.core.mirror.lockfile import digest
+
+
+class Held(NamedTuple):
+    """A file, or a folder as a whole, that dvc.lock names: where it belongs, its md5, the stage that made it.
+
+    `cached` is its copy in DVC's cache (a folder's is the listing of its files), None if DVC keeps none.
+    """
+
+    path: Path
+    md5: str
+    stage: str
+    cached: Path | None
+
+
+class Damage(NamedTuple):
+    """What is not as dvc.lock has it, what is wrong with it, and the command that mends it."""
+
+    path: Path
+    fault: str
+    remedy: str
+
+
+def held(root: Path) -> Iterator[Held]:
+    """All that dvc.lock names in the repository `root`: each folder, and then each of its files."""
+    from dvc.repo import Repo
+
+    for out in Repo(str(root)).index.outs:
+        if out.hash_info.name != "md5":
+            continue  # not made yet
+        path, md5, stage = Path(os.path.relpath(out.fs_path, root)), out.hash_info.value, out.stage.addressing
+        if not out.use_cache:
+            yield Held(path, md5, stage, None)
+            continue
+        cached = Path(out.cache.oid_to_path(md5))
+        yield Held(path, md5, stage, cached)
+        if out.hash_info.isdir and _is(cached, md5):
+            for entry in json.loads(cached.read_bytes()):
+                place = Path(out.cache.oid_to_path(entry["md5"]))
+                yield Held(path / entry["relpath"], entry["md5"], stage, place)
+
+
+def has_remote(root: Path) -> bool:
+    """Whether DVC has a place to pull from."""
+    from dvc.repo import Repo
+
+    return "remote" in Repo(str(root)).config["core"]
+
+
+def damages(root: Path, everything: Iterable[Held], remote: bool) -> Iterator[Damage]:
+    """What of `everything` is damaged; a folder only if none of its own files tells why.
+
+    Two files of the same bytes have one copy in the cache, which is told once.
+    """
+    told: set[Path | None] = set()
+    for one in sorted(everything, key=lambda one: one.md5.endswith(".dir")):  # files first
+        here, in_cache = _is(root / one.path, one.md5), one.cached is None or _is(one.cached, one.md5)
+        if (not in_cache and one.cached not in told) or (not here and one.path not in told):
+            told |= {one.path, *one.path.parents, one.cached}
+            yield Damage(one.path, *_fault_and_remedy(root, one, here, in_cache, remote))
+
+
+def _fault_and_remedy(root: Path, one: Held, here: bool, in_cache: bool, remote: bool) -> tuple[str, str]:
+    path, stage, fault = quote(str(one.path)), quote(one.stage), _fault(root / one.path)
+    if one.cached is None:
+        return fault, f"rm -f {path} && dvc repro {stage}"
+    if in_cache:
+        return fault, f"rm -rf {path} && dvc checkout {path}"
+    cached, fault_there = quote(os.path.relpath(one.cached, root)), f"{_fault(one.cached)} in DVC's cache"
+    if here:
+        return fault_there, f"rm -f {cached} && dvc commit --force {stage}"
+    way_back = f"dvc pull {path}" if remote else f"dvc repro {stage}"
+    return f"{fault}, and {fault_there}", f"rm -rf {path} {cached} && {way_back}"
+
+
+def _fault(path: Path) -> str:
+    return "changed" if path.exists() else "missing"
+
+
+def _is(path: Path, md5: str) -> bool:
+    """Whether the bytes at `path`, of a folder those of all its files, have this md5."""
+    try:
+        return digest(path).removesuffix(".dir") == md5.removesuffix(".dir")
+    except OSError:
+        return False
