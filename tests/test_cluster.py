@@ -110,6 +110,16 @@ def test_a_run_that_fails_three_times_is_told_with_its_task_while_the_others_fin
     assert tries == {"0": 1, "1": dispatch.TRIES, "2": 1, "3": dispatch.TRIES}
 
 
+def place(task, shared, emit):
+    """Where in memory the shared value lies."""
+    return id(shared)
+
+
+def test_runs_in_this_process_share_the_data_itself_and_no_copy(threads):
+    shared = [b"x" * 1000]
+    assert run_all(threads, place, range(4), shared) == [id(shared)] * 4
+
+
 def test_run_all_tells_each_failure_with_its_task_when_all_have_ended(threads, tmp_path):
     with pytest.raises(RunsFailed) as error:
         run_all(threads, fragile, [0, 1, 2, 3], str(tmp_path))

@@ -7,7 +7,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from distributed import CancelledError, Client, Future, get_worker
+import cloudpickle
+from distributed import CancelledError, Client, Future, Worker, get_worker
 from distributed.comm import CommClosedError
 
 from stages.core.parallel.cluster import ClusterUnavailable
@@ -80,15 +81,28 @@ def run_all(
 
 @contextmanager
 def _shipped(client: Client, function: Callable, shared: Any) -> Iterator[Shipment]:
-    """A worker of this process has the code already; others need not share a disk with it."""
-    in_process = client.cluster is not None and not client.cluster.processes
-    shipment = Shipment(b"" if in_process else packed_code(ROOT), function, shared)
-    client.register_plugin(shipment)
+    """Workers of this process have code and data already; others need not share a disk with it."""
+    content, here = (function, shared), _workers_of_this_process(client)
+    if here:
+        shipment = Shipment(b"", content)
+        for worker in here:
+            client.sync(worker.plugin_add, shipment)
+    else:
+        shipment = Shipment(packed_code(ROOT), cloudpickle.dumps(content))
+        client.register_plugin(shipment)
     try:
         yield shipment
     finally:
         with suppress(OSError):
-            client.unregister_worker_plugin(shipment.name)
+            for worker in here:
+                client.sync(worker.plugin_remove, shipment.name)
+            if not here:
+                client.unregister_worker_plugin(shipment.name)
+
+
+def _workers_of_this_process(client: Client) -> list[Worker]:
+    in_process = client.cluster is not None and not client.cluster.processes
+    return list(client.cluster.workers.values()) if in_process else []
 
 
 def _submit(

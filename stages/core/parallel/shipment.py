@@ -35,10 +35,11 @@ class Shipment(WorkerPlugin):
     pickled), so that those of a run that is computed again can be told from new ones.
     """
 
-    def __init__(self, code: bytes, function: Callable[[Any, Any, Callable], Any], shared: Any):
+    def __init__(self, code: bytes, content: bytes | tuple[Callable[[Any, Any, Callable], Any], Any]):
+        """`content` is (function, shared), pickled if it is to travel."""
         self.name = f"runs-{uuid4()}"
         self.code = code
-        self.content = cloudpickle.dumps((function, shared))
+        self.content = content
 
     def setup(self, worker: Worker) -> None:
         """Make the code importable; what needs it is unpacked by the first run, in a thread of its own."""
