@@ -18,6 +18,10 @@ from stages.core.redaction import redacted
 SECONDS_TO_CONNECT = 5
 """A scheduler that has not answered by then is unreachable; Dask's own 30 would look like a hang."""
 
+HANDOVER = 2e-4
+"""Seconds after which a thread that waits for the interpreter gets it. Of Python's own 0.005, runs that
+compute would lose so many between any two operations while another thread imports or logs."""
+
 EVERYWHERE = ("python", "dask", "distributed", "cloudpickle")
 """What a message between any two processes of the cluster depends on."""
 
@@ -53,6 +57,7 @@ def _hush() -> None:
 @contextmanager
 def _threads() -> Iterator[Client]:
     """One worker in this process with a thread for each processor and no limit on its memory."""
+    sys.setswitchinterval(HANDOVER)
     with LocalCluster(
         processes=False,
         n_workers=1,
