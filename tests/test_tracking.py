@@ -121,6 +121,18 @@ def test_the_curves_are_there_while_training_goes_on(project, params):
         run.complete("models/baseline")
 
 
+def test_nothing_is_opened_before_there_are_numbers(project, params, monkeypatch):
+    opened = []
+    monkeypatch.setattr(tracking, "open_store", lambda: opened.append("store") or open_store())
+    with tracking.live(params, "baseline") as run:
+        time.sleep(0.2)
+        assert opened == []
+        run.epoch(0, trained.descent(params, "baseline", 0).history[0])
+        until(lambda: opened)
+        trained.write_model(Path(), params, "baseline")
+        run.complete("models/baseline")
+
+
 def until(condition, patience=60):
     """What `condition` gives, as soon as it gives something."""
     end = time.monotonic() + patience

@@ -33,7 +33,8 @@ def confusion(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 def draw_curves(history: pd.DataFrame, title: str) -> Figure:
     """Loss and accuracy by epoch, a line for each seed, of training and of validation."""
-    figure = Figure(figsize=(10, 4), layout="constrained")
+    figure = Figure(figsize=(10, 4))  # a layout that adapts itself would draw all of it twice
+    figure.subplots_adjust(left=0.07, right=0.98, bottom=0.12, top=0.88)
     figure.suptitle(f"{title}: each line is a seed")
     loss, accuracy = figure.subplots(1, 2)
     for split, colour in SPLITS.items():
@@ -50,7 +51,8 @@ def draw_curves(history: pd.DataFrame, title: str) -> Figure:
 
 def draw_confusion(counts: np.ndarray, title: str) -> Figure:
     """The counts as a table, darker where a larger share of the row's images lies."""
-    figure = Figure(figsize=(5.5, 5.5), layout="constrained")
+    figure = Figure(figsize=(5.5, 5.5))
+    figure.subplots_adjust(left=0.1, right=0.97, bottom=0.09, top=0.93)
     axes: Axes = figure.subplots()
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)

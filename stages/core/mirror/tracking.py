@@ -5,7 +5,7 @@ from these files, by the same function with which `python -m stages.sync` replay
 does not have. So the two cannot differ, and what was not logged is never lost.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -36,25 +36,33 @@ class LiveRun:
         self._runs = runs.Runs("", {})
         self._streamed: dict[int, set[int]] = {}
         self._sideline = Sideline(REMEDY)
-        self._completed = False
-        self._sideline.do(self._open)
+        self._begun = self._completed = False
 
     def epoch(self, seed: int, epoch: Any) -> None:
         """Show the numbers of an epoch (descent.Epoch) in the run of `seed`, soon; costs nothing here."""
         points = series.streamed(epoch, runs.now())
-        self._sideline.do(lambda: self._stream(seed, epoch.epoch, points))
+        self._do(lambda: self._stream(seed, epoch.epoch, points))
 
     def complete(self, folder: Path | str) -> None:
         """Finish the runs from the files in `folder`, models/<model>; waits a minute for them at most."""
         self._completed = True
-        self._sideline.do(lambda: self._complete(Path(folder)))
+        self._do(lambda: self._complete(Path(folder)))
         self._sideline.close(PATIENCE)
 
     def end(self, status: str) -> None:
         """End the runs that training did not complete, with MLflow's `status`."""
         if not self._completed:
-            self._sideline.do(lambda: self._end(status))
+            self._do(lambda: self._end(status))
             self._sideline.close(FAREWELL)
+
+    def _do(self, piece: Callable[[], None]) -> None:
+        """The store is opened before the first piece, not before training: until there are numbers,
+        importing MLflow would take the interpreter from what compiles.
+        """
+        if not self._begun:
+            self._begun = True
+            self._sideline.do(self._open)
+        self._sideline.do(piece)
 
     def _open(self) -> None:
         self._store = open_store()
