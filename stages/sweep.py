@@ -94,3 +94,4 @@ def _shown_in(bar: tqdm) -> Callable[[int, Epoch], None]:
 
 if __name__ == "__main__":
     main()
+    process.leave()

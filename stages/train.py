@@ -98,3 +98,4 @@ def _summary(metrics: dict, seconds: float) -> str:
 
 if __name__ == "__main__":
     main()
+    process.leave()
