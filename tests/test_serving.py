@@ -7,6 +7,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import mlflow
 import numpy as np
 import pytest
 import requests
@@ -117,3 +118,18 @@ def test_code_in_a_model_file_is_refused(champion, tmp_path, monkeypatch):
     shutil.copyfile(tmp_path / "evil.keras", tmp_path / "model/data/model.keras")
     with pytest.raises(ValueError, match="Lambda|unsafe"):
         mlflow.pyfunc.load_model(str(tmp_path / "model"))
+
+
+def test_a_pickle_is_refused_wherever_this_project_has_opened_mlflow(champion, tmp_path):
+    program = (
+        "import sys, mlflow; from stages.core.mirror.store import open_store; open_store()\n"
+        "mlflow.pyfunc.load_model(sys.argv[1])"
+    )
+
+    class Echo(mlflow.pyfunc.PythonModel):
+        def predict(self, model_input: list[str]) -> list[str]:
+            return model_input
+
+    mlflow.pyfunc.save_model(str(tmp_path / "pickled"), python_model=Echo(), pip_requirements=[])
+    done = champion.run("python", "-W", "ignore", "-c", program, str(tmp_path / "pickled"), expect=1)
+    assert "MLFLOW_ALLOW_PICKLE_DESERIALIZATION" in done.stdout
