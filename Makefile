@@ -36,6 +36,7 @@ verify: $(VENV)/installed
 bench: $(VENV)/installed
 	@python -m tests.benchmarks
 	@python -m tests.benchmarks.scheduling
+	@python -m tests.benchmarks.stage
 
 # uv comes first, from the lock as well, and then installs the rest in a fraction of pip's time.
 $(VENV)/installed: requirements.txt

@@ -51,7 +51,7 @@ def outputs(root: Path) -> Outputs:
     return Outputs(hashes, pd.read_csv(root / "reports" / "comparison.csv"), set(timing.processor))
 
 
-NOT_OF_THE_PIPELINE = ("benchmark.csv", "scheduling.csv", "reproduction.md")
+NOT_OF_THE_PIPELINE = ("benchmark.csv", "scheduling.csv", "stage.csv", "reproduction.md")
 """What lies in reports/ and is made by other commands than `dvc repro`."""
 
 
