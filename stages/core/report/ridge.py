@@ -62,7 +62,7 @@ def sentence(table: pd.DataFrame) -> str:
             "The map does not show how the best learning rate moves with the batch size: it lies at its edge."
         )
     of_few, of_many = (ridge.set_index("batch_size").loc[size] for size in (law.smallest, law.largest))
-    margin = "" if math.isnan(law.error) else f" ± {number(law.error, 2)}"
+    margin = "" if math.isnan(law.error) else f" ± {number(law.error, 2)} (standard error)"
     return (
         f"From batch size {count(law.smallest)} to {count(law.largest)} the map's best learning rate goes "
         f"from {setting(of_few.learning_rate)} to {setting(of_many.learning_rate)}: it {_moves(law)}, as the "

@@ -45,7 +45,8 @@ def sweep_chart(table: pd.DataFrame, ridge: pd.DataFrame, models: pd.DataFrame) 
     shade = quantity("validation_accuracy", scale={"domain": [0, 1]}, legend=None)
     lines = [told("size", "batch size"), told("rate", "learning rate"), told("status", "status")]
     lines += [told("validation_accuracy", "validation accuracy", ".2%"), told("models", "models")]
-    dark = "datum.validation_accuracy > 0.6"
+    # From here on a cell is shaded so strongly that its number needs the paper's colour.
+    dark = "datum.validation_accuracy > 0.85"
     words, dot = {"text": {"field": "words"}}, {"dy": 17, "fontSize": 14, "text": "●"}
     layers = [
         layer("rect", None, **place, color=shade, tooltip=lines),
