@@ -42,10 +42,11 @@ def main() -> None:
 def _repeat(clone: Path) -> None:
     """Run every stage in `clone`, from the raw files that lie here, if they do, with MLflow beside it."""
     here = Path("data/raw").resolve()
-    environment = os.environ | {"MLFLOW_TRACKING_URI": f"sqlite:///{clone}/mlflow.db"}
+    programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # the stages' python, too
+    environment = os.environ | {"PATH": programs, "MLFLOW_TRACKING_URI": f"sqlite:///{clone}/mlflow.db"}
     if here.exists():
         environment.setdefault("MNIST_SOURCE", str(here))
-    done = subprocess.run(["dvc", "repro", "--force"], cwd=clone, env=environment)
+    done = subprocess.run([sys.executable, "-m", "dvc", "repro", "--force"], cwd=clone, env=environment)
     if done.returncode:
         sys.exit(f"dvc repro exited with {done.returncode} in a fresh clone")
 
