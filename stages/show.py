@@ -26,7 +26,7 @@ def shown(params: Params, table: pd.DataFrame) -> str:
     places = (
         "report      reports/report.html (reports/report.md, reports/solutions.ipynb)\n"
         "runs        make ui, then http://127.0.0.1:5000\n"
-        "experiments dvc exp show --only-changed"
+        "experiments dvc exp show --only-changed --drop '.*/|models$'"
     )
     return "\n\n".join([*studies, places])
 

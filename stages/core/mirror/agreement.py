@@ -1,6 +1,6 @@
 """What a snapshot of the repository holds against what MLflow shows: every disagreement, told."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -80,11 +80,13 @@ def _wrong_states(store: Store, seen: View) -> Iterator[Disagreement]:
     best = registry.best([standing.record for standing in seen.standings])
     champion = registry.champion(store)
     if not seen.unusable and not registry.agrees(store, champion, best):
-        due, held = (
-            (best.name if best else "none"),
-            (champion.tags.get("model") if champion else "none"),
-        )
+        due, held = (_named(tags) for tags in (best and best.model.tags, champion and champion.tags))
         yield Disagreement(f"{registry.NAME}: {registry.ALIAS}", due, held)
+
+
+def _named(tags: Mapping[str, str] | None) -> str:
+    """A model by its name and its bytes: the same model may have been trained with other settings."""
+    return f"{tags.get('model')} ({tags.get('dvc.md5', '')[:8]})" if tags else "none"
 
 
 def judged(everything: list[Shown], seen: View) -> list[Shown]:
