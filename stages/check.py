@@ -5,6 +5,8 @@ A command, not a stage; exit code 1 if there is damage, with the line that mends
 
 import sys
 
+from dvc.repo import Repo
+
 from stages.core.integrity import damages, has_remote, held
 from stages.core.mirror.store import repository
 
@@ -14,8 +16,9 @@ def main() -> None:
     root = repository()
     if not (root / "dvc.lock").exists():
         sys.exit(f"{root / 'dvc.lock'}: is not there; `dvc repro` makes it")
-    everything = list(held(root))
-    if found := list(damages(root, everything, has_remote(root))):
+    repo = Repo(str(root))
+    everything = list(held(repo))
+    if found := list(damages(root, everything, has_remote(repo))):
         sys.exit("\n".join(f"{path}: is {fault}; to mend it: {remedy}" for path, fault, remedy in found))
     print(f"all {len(everything)} files and folders that dvc.lock names are whole, here and in DVC's cache")
 

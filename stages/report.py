@@ -10,7 +10,7 @@ import pandas as pd
 
 from stages.core import process
 from stages.core.data.mnist import Digits, InvalidData, load_arrays
-from stages.core.files import replacing, write_json
+from stages.core.files import replacing, write_json, write_table
 from stages.core.mirror import tracking
 from stages.core.params import Params, read_params_or_exit
 from stages.core.report import (
@@ -43,7 +43,7 @@ def main() -> None:
         print(error, file=sys.stderr)
         raise SystemExit(2) from None
     for name, table in measure(params, results, digits).items():
-        comparison.write_table(REPORTS / f"{name}.csv", table)
+        write_table(REPORTS / f"{name}.csv", table)
     # What is rendered reads the files back: nothing is said that they do not hold.
     numbers = figures.read_numbers(REPORTS)
     write_json(REPORTS / "metrics.json", comparison.summary(numbers.comparison))
@@ -89,7 +89,7 @@ def render_timing(params: Params, numbers: figures.Numbers) -> None:
     """Write the only files of reports/ in which a clock shows."""
     timings = pace.read_timings(params.models)
     seconds = pace.seconds_table(timings)
-    comparison.write_table(REPORTS / "timing.csv", seconds)
+    write_table(REPORTS / "timing.csv", seconds)
     names = figures.labels(numbers.comparison.drop_duplicates("model"))
     processor = " / ".join(sorted({timing["processor"] for timing in timings.values()}))
     chart = pace.chart(seconds, numbers.history, processor, list(params.models), names)

@@ -8,10 +8,10 @@ from typing import Any
 
 from tqdm import tqdm
 
-from stages.core import process, timing
+from stages.core import process, progress, timing
 from stages.core.data.mnist import Digits, InvalidData, load_arrays
 from stages.core.engine.descent import Epoch
-from stages.core.files import write_json
+from stages.core.files import write_json, write_table
 from stages.core.mirror import sweep_mirror
 from stages.core.parallel import cluster, run_store
 from stages.core.parallel.dispatch import Failure, run_each
@@ -41,7 +41,7 @@ def main() -> None:
         print(*failures, sep="\n", file=sys.stderr)
         sys.exit(f"sweep: {len(failures)} of {len(runs)} runs failed; the others are kept in {store.folder}")
     names = [store.path(*run).stem for run in runs]
-    sweep_map.write_table(TABLE, sweep_map.table(runs, store).assign(run=names))
+    write_table(TABLE, sweep_map.table(runs, store).assign(run=names))
     sweep_mirror.show()
     seconds = (datetime.now(UTC) - started).total_seconds()
     print(f"sweep: {len(runs)} runs, {len(new)} of them trained now, in {seconds:.0f} s")
@@ -52,7 +52,8 @@ def train(
 ) -> tuple[dict[Run, sweep_map.Course], list[Failure]]:
     """Compute the runs and keep each in the store as it ends; what came of them, and what failed."""
     runs, courses, failures = sweep_map.longest_first(runs, store.images), {}, []
-    with cluster.connect() as client, _bar(runs, store.images) as bar:
+    epochs = sum(run.epochs for run in runs)
+    with cluster.connect() as client, progress.bar("sweep", epochs, store.images) as bar:
         for index, ended in run_each(client, sweep_map.course, runs, digits, _shown_in(bar)):
             if isinstance(ended, Failure):
                 failures.append(ended)
@@ -65,12 +66,7 @@ def train(
 
 def clock(courses: dict[Run, sweep_map.Course], started: datetime) -> dict[str, Any]:
     """timing.json: the machine, and the seconds of the runs that were trained this time."""
-    return {
-        "processor": timing.processor(),
-        "processors": timing.processors(),
-        "versions": timing.versions(),
-        "started": started.isoformat(timespec="milliseconds"),
-        "seconds": (datetime.now(UTC) - started).total_seconds(),
+    return timing.clock(started) | {
         "runs": [
             {
                 "run": str(run),
@@ -80,12 +76,6 @@ def clock(courses: dict[Run, sweep_map.Course], started: datetime) -> dict[str, 
             for run, course in courses.items()
         ],
     }
-
-
-def _bar(runs: Sequence[Run], images: int) -> tqdm:
-    """A progress bar that counts images, an epoch at a time; quiet where there is no terminal."""
-    epochs = sum(run.epochs for run in runs)
-    return tqdm(desc="sweep", total=epochs, unit=" images", unit_scale=images, disable=None)
 
 
 def _shown_in(bar: tqdm) -> Callable[[int, Epoch], None]:

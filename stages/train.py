@@ -6,9 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tqdm import tqdm
-
-from stages.core import model_folder, process, timing
+from stages.core import model_folder, process, progress, timing
 from stages.core.data.mnist import Digits, InvalidData, load_arrays
 from stages.core.engine import network
 from stages.core.engine.descent import Descent, Epoch
@@ -17,7 +15,8 @@ from stages.core.mirror import tracking
 from stages.core.parallel import cluster
 from stages.core.parallel.dispatch import RunsFailed
 from stages.core.parallel.replicates import train_replicates
-from stages.core.params import Model, Params, read_params_or_exit
+from stages.core.params import Params, read_params_or_exit
+from stages.core.settings import Model
 
 
 def main() -> None:
@@ -43,7 +42,8 @@ def main() -> None:
 def train(params: Params, name: str, digits: Digits, on_epoch: Callable[[int, Epoch], None]) -> list[Descent]:
     """The descents of all seeds, in the order of train.seeds; each epoch is heard of and shown as it ends."""
     settings, epochs, seeds = params.models[name], params.train.epochs, params.train.seeds
-    with cluster.connect() as client, _bar(name, len(digits.train.labels), epochs * len(seeds)) as bar:
+    images = len(digits.train.labels)
+    with cluster.connect() as client, progress.bar(name, epochs * len(seeds), images) as bar:
 
         def heard(seed: int, epoch: Epoch) -> None:
             on_epoch(seed, epoch)
@@ -81,11 +81,6 @@ def _model_named(arguments: Sequence[str], params: Params) -> str:
     given, accepted = " ".join(arguments), ", ".join(params.models)
     print(f"stages.train: {given!r} is not accepted; accepted: one of {accepted}", file=sys.stderr)
     raise SystemExit(2)
-
-
-def _bar(name: str, images: int, epochs: int) -> tqdm:
-    """A progress bar that counts images, an epoch at a time; quiet where there is no terminal."""
-    return tqdm(desc=name, total=epochs, unit=" images", unit_scale=images, disable=None)
 
 
 def _summary(metrics: dict, seconds: float) -> str:

@@ -9,7 +9,8 @@ import pandas as pd
 import yaml
 
 from stages.core.data.mnist import Digits
-from stages.core.model_folder import FINALS, write_history
+from stages.core.files import write_table
+from stages.core.model_folder import FINALS
 from stages.core.outcome import of_model, status
 from stages.core.params import Params
 from stages.core.report import method
@@ -58,7 +59,7 @@ def write_model(folder: Path, params: Params, name: str, course: str, place: int
     settings, random = params.models[name], np.random.default_rng(place)
     per_epoch = settings.updates_per_epoch(600)
     history = pd.concat([_run(params, seed, course, place, per_epoch, random) for seed in params.train.seeds])
-    write_history(folder / "history.csv", history)
+    write_table(folder / "history.csv", history)
     runs = [_final(seed, run) for seed, run in history.groupby("seed", sort=False)]
     best = max(runs, key=lambda run: run["validation_accuracy"])["seed"]
     metrics = {"model": name, "status": of_model([run["status"] for run in runs]), "best_seed": best}

@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from dvc.repo import Repo
 
 from stages.core.integrity import held
 from tests import mirrored
@@ -44,7 +45,7 @@ def change(path: Path) -> None:
 
 def damage(project, how: str, path: Path) -> None:
     """Change or remove a file here, its copy in DVC's cache, or both."""
-    cached = next(one.cached for one in held(project.folder) if one.path == path)
+    cached = next(one.cached for one in held(Repo(str(project.folder))) if one.path == path)
     places = {"here": [project.folder / path], "cache": [cached], "both": [project.folder / path, cached]}
     what, where = how.split()
     for place in places[where]:

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from stages.core.files import write_table
 from stages.core.report import comparison
 from stages.core.report.comparison import InvalidResults
 from tests.model_folders import make_params, write_model, write_project
@@ -100,7 +101,7 @@ def test_the_summary_survives_strict_json(table):
 def test_a_table_comes_back_as_it_was_written_even_for_models_called_12_and_na(tmp_path, table):
     names = ["12", "NA", "null", "1e5"]
     table = table.assign(model=names)
-    comparison.write_table(tmp_path / "table.csv", table)
+    write_table(tmp_path / "table.csv", table)
     back = comparison.read_table(tmp_path / "table.csv")
     assert back.model.tolist() == names
     pd.testing.assert_frame_equal(back, table, check_dtype=False, rtol=1e-8, check_names=False)

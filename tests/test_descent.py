@@ -12,8 +12,8 @@ import pytest
 from stages.core.data.mnist import Digits, Split
 from stages.core.engine import epoch, network
 from stages.core.engine.descent import descend
-from stages.core.params import Model
 from stages.core.process import processors
+from stages.core.settings import Model
 
 BATCH_SIZES = [8, 128, "full"]
 

@@ -7,7 +7,7 @@ from stages.core.data.mnist import Digits, Split
 from stages.core.engine import epoch, network, optimizers
 from stages.core.engine.backend import keras, tf
 from stages.core.engine.descent import descend
-from stages.core.params import Model
+from stages.core.settings import Model
 from tests.conftest import draw_digits
 
 RATES = {"sgd": 0.01, "momentum": 0.01, "nesterov": 0.01, "rmsprop": 0.001, "adagrad": 0.01, "adam": 0.001}

@@ -4,7 +4,7 @@ import pytest
 from stages.core.data.mnist import Split
 from stages.core.engine import evaluation, network
 from stages.core.engine.backend import tf
-from stages.core.params import Model
+from stages.core.settings import Model
 from tests.conftest import draw_digits
 from tests.test_gradients import backpropagated
 

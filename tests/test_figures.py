@@ -4,8 +4,9 @@ import pandas as pd
 import pytest
 
 from stages import report
+from stages.core.files import write_table
 from stages.core.report import captions, figures
-from stages.core.report.comparison import read_results, write_table
+from stages.core.report.comparison import read_results
 from stages.core.report.pictures import png, svg
 from stages.core.report.vega import arranged
 from tests.model_folders import DEFAULT, make_params, write_project

@@ -6,7 +6,7 @@ from scipy.special import erf, expit
 
 from stages.core.engine import gradients, network
 from stages.core.engine.backend import tf
-from stages.core.params import Model
+from stages.core.settings import Model
 
 ACTIVATIONS = {
     "relu": lambda x: np.maximum(x, 0),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from stages.core import model_folder
-from stages.core.params import Model
+from stages.core.settings import Model
 from tests.trained import Descent, Epoch
 
 

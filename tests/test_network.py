@@ -11,7 +11,7 @@ import pytest
 
 from stages.core.engine import network
 from stages.core.engine.backend import keras, tf
-from stages.core.params import Model
+from stages.core.settings import Model
 
 SETTINGS = Model(batch_size=8, learning_rate=0.1)
 

@@ -5,7 +5,7 @@ import pytest
 
 from stages.core.engine import optimizers
 from stages.core.engine.backend import keras, tf
-from stages.core.params import OPTIMIZER_CONSTANTS
+from stages.core.settings import OPTIMIZER_CONSTANTS
 
 KERAS = {
     "sgd": keras.optimizers.SGD,

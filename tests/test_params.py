@@ -10,7 +10,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.core.params import InvalidParams, Model, read_params
+from stages.core.params import InvalidParams, read_params
+from stages.core.settings import Model
 
 ROOT = Path(__file__).parent.parent
 MISSING = object()

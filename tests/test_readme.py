@@ -1,7 +1,8 @@
-"""The README says nothing that the committed results contradict."""
+"""README and docs say nothing that the committed results and measurements contradict."""
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -28,3 +29,34 @@ def test_every_number_in_its_tables_is_one_of_the_reports():
 @pytest.mark.parametrize("target", sorted(set(Path(part.split(")")[0]) for part in README.split("](")[1:])))
 def test_what_it_links_to_exists(target):
     assert (ROOT / target).exists()
+
+
+def section(heading: str) -> str:
+    """The README from a heading to the next one."""
+    return README.partition(f"## {heading}\n")[2].partition("\n## ")[0]
+
+
+def test_the_benchmark_it_shows_is_the_one_that_was_recorded():
+    table, shown = pd.read_csv(ROOT / "reports/benchmark.csv"), section("How fast it is")
+    for engine, times in table.groupby("engine", sort=False):
+        cells = [f"{row.seconds_per_epoch:.2f} s, {row.times_keras_fit:.1f} ×" for row in times.itertuples()]
+        assert f"| {engine} | {' | '.join(cells)} |" in shown
+    own = table[table.engine == "descent"].share_of_peak
+    assert "to {:.0f}, {:.0f} and {:.0f} % here".format(*(100 * own)) in " ".join(shown.split())
+
+
+def test_what_a_stage_costs_is_what_was_recorded():
+    stage = pd.read_csv(ROOT / "reports/stage.csv").set_index("way")
+    logged, plain = stage.loc["logged"], stage.loc["not logged"]
+    shown = " ".join(section("How fast it is").split())
+    assert f"takes {logged.seconds_outside_training:.1f} s beside its training" in shown
+    assert f"{logged.peak_memory_mb * 2**20 / 1e9:.1f} GB of memory" in shown
+    assert f"costs {logged.seconds - plain.seconds:.1f} s of {logged.seconds:.0f}" in shown
+
+
+def test_what_the_page_on_clusters_says_of_speed_is_what_was_recorded():
+    page = " ".join((ROOT / "docs/cluster.md").read_text(encoding="utf-8").split())
+    table = pd.read_csv(ROOT / "reports/scheduling.csv").set_index("measured")
+    of_two = table.dropna().groupby(level=0).times_one_worker.max().map("{:.2f}".format)
+    for measured in ("throughput, 20 epochs", "throughput, 3 epochs", "waiting"):
+        assert f"{of_two[measured]} times" in page

@@ -10,11 +10,11 @@ import pytest
 
 from stages.core.data.mnist import Digits, Split
 from stages.core.parallel import run_store
-from stages.core.params import Model
+from stages.core.settings import Model
 from tests.test_dvc_yaml import imported
 
 CORE = Path(run_store.__file__).parent.parent / "engine"
-NO_NUMBERS = {"files", "mnist", "params", "quiet", "refusals", "process"}
+NO_NUMBERS = {"files", "mnist", "process", "quiet", "refusals", "section", "settings"}
 """What the engine imports and no result depends on, beside what a run's identity holds already."""
 
 

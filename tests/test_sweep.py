@@ -18,8 +18,10 @@ from stages import sweep
 from stages.core import outcome, process
 from stages.core.engine import descent
 from stages.core.mirror import store, sweep_mirror
-from stages.core.params import Model, Sweep
+from stages.core.params import Sweep
 from stages.core.report import sweep_map
+from stages.core.report.comparison import read_table
+from stages.core.settings import Model
 from tests import dask_cluster
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow's, of SQLAlchemy and itself
@@ -68,7 +70,7 @@ def project(tmp_path, digits, monkeypatch):
 def test_a_row_is_what_a_descent_with_its_settings_comes_to(project, digits, capsys):
     sweep.main()
     assert "6 runs, 6 of them trained now" in capsys.readouterr().out
-    table = sweep_map.read_table(project / "reports" / "sweep.csv")
+    table = read_table(project / "reports" / "sweep.csv")
     assert table.batch_size.tolist() == [16] * 3 + [600] * 3
     assert table.learning_rate.tolist() == [1e-7, 0.1, 1000] * 2
     row = table.iloc[1]
@@ -91,10 +93,10 @@ def test_a_grown_map_trains_what_is_new_and_a_shrunken_one_nothing(project, caps
     ]
     assert before.items() <= kept(project).items()
     write_grid(project, GRID)
-    first = sweep_map.read_table("reports/sweep.csv")
+    first = read_table("reports/sweep.csv")
     sweep.main()
     assert trained_now(project) == []
-    table = sweep_map.read_table("reports/sweep.csv")
+    table = read_table("reports/sweep.csv")
     shared = first.merge(table, how="inner")
     assert len(shared) == len(table) == 6
 
@@ -120,7 +122,7 @@ def logged(state: str = "current") -> list:
 
 def test_mlflow_shows_each_run_of_the_map_once(project):
     sweep.main()
-    table = sweep_map.read_table("reports/sweep.csv").set_index("learning_rate").query("batch_size == 16")
+    table = read_table("reports/sweep.csv").set_index("learning_rate").query("batch_size == 16")
     of_16 = [run for run in logged() if run.data.params["batch_size"] == "16"]
     shown = {float(run.data.params["learning_rate"]): run for run in of_16}
     assert len(logged()) == 6
@@ -142,7 +144,7 @@ def test_a_store_that_cannot_be_used_costs_one_line_and_no_run(project, monkeypa
     sweep.main()
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("warning: not logged to MLflow: ") and line.endswith(sweep_mirror.REMEDY)
-    assert len(sweep_map.read_table("reports/sweep.csv")) == 6
+    assert len(read_table("reports/sweep.csv")) == 6
 
 
 course = sweep_map.course

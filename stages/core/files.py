@@ -3,6 +3,7 @@
 import fcntl
 import hashlib
 import json
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -71,6 +72,20 @@ def write_json(path: Path | str, value: Any) -> None:
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def strict(number: float) -> float | None:
+    """A number as strict JSON can hold it: the nine digits that give a float32 back; None if not finite."""
+    if isinstance(number, int):
+        return number
+    return float(f"{number:.9g}") if math.isfinite(number) else None
+
+
+def write_table(path: Path | str, table: Any) -> None:
+    """Write a pandas.DataFrame as CSV, without its index, each number as `strict` has it, None as nothing."""
+    finite = table.replace([np.inf, -np.inf], np.nan)
+    with replacing(path) as temporary:
+        finite.to_csv(temporary, index=False, float_format="%.9g", lineterminator="\n")
 
 
 def write_array(path: Path | str, array: np.ndarray) -> None:

@@ -9,9 +9,9 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from shlex import quote
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from stages.core.mirror.lockfile import digest
+from stages.core.mirror.lockfile import matches
 
 
 class Held(NamedTuple):
@@ -34,30 +34,30 @@ class Damage(NamedTuple):
     remedy: str
 
 
-def held(root: Path) -> Iterator[Held]:
-    """All that dvc.lock names in the repository `root`: each folder, and then each of its files."""
-    from dvc.repo import Repo
-
-    for out in Repo(str(root)).index.outs:
+def held(repo: Any) -> Iterator[Held]:
+    """All that dvc.lock names in a repository (dvc.repo.Repo): each folder, and then each of its files."""
+    for out in repo.index.outs:
         if out.hash_info.name != "md5":
             continue  # not made yet
-        path, md5, stage = Path(os.path.relpath(out.fs_path, root)), out.hash_info.value, out.stage.addressing
+        path, md5, stage = (
+            Path(os.path.relpath(out.fs_path, repo.root_dir)),
+            out.hash_info.value,
+            out.stage.addressing,
+        )
         if not out.use_cache:
             yield Held(path, md5, stage, None)
             continue
         cached = Path(out.cache.oid_to_path(md5))
         yield Held(path, md5, stage, cached)
-        if out.hash_info.isdir and _is(cached, md5):
+        if out.hash_info.isdir and matches(cached, md5):
             for entry in json.loads(cached.read_bytes()):
                 place = Path(out.cache.oid_to_path(entry["md5"]))
                 yield Held(path / entry["relpath"], entry["md5"], stage, place)
 
 
-def has_remote(root: Path) -> bool:
+def has_remote(repo: Any) -> bool:
     """Whether DVC has a place to pull from."""
-    from dvc.repo import Repo
-
-    return "remote" in Repo(str(root)).config["core"]
+    return "remote" in repo.config["core"]
 
 
 def damages(root: Path, everything: Iterable[Held], remote: bool) -> Iterator[Damage]:
@@ -67,7 +67,7 @@ def damages(root: Path, everything: Iterable[Held], remote: bool) -> Iterator[Da
     """
     told: set[Path | None] = set()
     for one in sorted(everything, key=lambda one: one.md5.endswith(".dir")):  # files first
-        here, in_cache = _is(root / one.path, one.md5), one.cached is None or _is(one.cached, one.md5)
+        here, in_cache = matches(root / one.path, one.md5), one.cached is None or matches(one.cached, one.md5)
         if (not in_cache and one.cached not in told) or (not here and one.path not in told):
             told |= {one.path, *one.path.parents, one.cached}
             yield Damage(one.path, *_fault_and_remedy(root, one, here, in_cache, remote))
@@ -88,11 +88,3 @@ def _fault_and_remedy(root: Path, one: Held, here: bool, in_cache: bool, remote:
 
 def _fault(path: Path) -> str:
     return "changed" if path.exists() else "missing"
-
-
-def _is(path: Path, md5: str) -> bool:
-    """Whether the bytes at `path`, of a folder those of all its files, have this md5."""
-    try:
-        return digest(path).removesuffix(".dir") == md5.removesuffix(".dir")
-    except OSError:
-        return False

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from stages.core import outcome
-from stages.core.files import replacing, write_array, write_json
-from stages.core.params import Model
+from stages.core.files import strict, write_array, write_json, write_table
+from stages.core.settings import Model
 
 FINALS = (
     "train_loss",
@@ -40,7 +40,7 @@ def write_numbers(
     """
     history = history_table(seeds, [descent.history for descent in descents])
     metrics = _metrics(name, settings, images, seeds, descents)
-    write_history(folder / "history.csv", history)
+    write_table(folder / "history.csv", history)
     write_json(folder / "metrics.json", metrics)
     write_array(folder / "test_probabilities.npy", np.stack([d.test_probabilities for d in descents]))
     write_array(folder / "path.npy", descents[0].path)
@@ -52,13 +52,6 @@ def history_table(seeds: Sequence[int], histories: Sequence[Sequence[Any]]) -> p
     tables = [pd.DataFrame(history).assign(seed=seed) for seed, history in zip(seeds, histories, strict=True)]
     table = pd.concat(tables, ignore_index=True)
     return table[["seed", *table.columns.drop("seed")]]
-
-
-def write_history(path: Path, table: pd.DataFrame) -> None:
-    """Write as CSV; nine digits give a float32 back, a number that is not finite is an empty field."""
-    finite = table.replace([np.inf, -np.inf], np.nan)
-    with replacing(path) as temporary:
-        finite.to_csv(temporary, index=False, float_format="%.9g", lineterminator="\n")
 
 
 def read_history(folder: Path | str) -> pd.DataFrame:
@@ -95,7 +88,7 @@ def finals(seed: int, descent: Any) -> dict[str, Any]:
         "test_accuracy": descent.test_accuracy,
     }
     status = outcome.status([epoch.train_loss for epoch in descent.history])
-    return {"seed": seed, "status": status} | {name: _finite(numbers[name]) for name in FINALS}
+    return {"seed": seed, "status": status} | {name: strict(numbers[name]) for name in FINALS}
 
 
 def best_seed(runs: Sequence[dict[str, Any]]) -> int:
@@ -106,8 +99,3 @@ def best_seed(runs: Sequence[dict[str, Any]]) -> int:
         return run["validation_accuracy"], -math.inf if loss is None else -loss
 
     return max(runs, key=rank)["seed"]
-
-
-def _finite(number: float) -> float | None:
-    """Rounded to the nine digits that give a float32 back."""
-    return float(f"{number:.9g}") if math.isfinite(number) else None

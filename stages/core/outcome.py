@@ -6,6 +6,9 @@ from collections.abc import Sequence
 STATUSES = ("diverged", "stalled", "undertrained", "learned")
 """From the worst to the best."""
 
+UNFIT = STATUSES[:2]
+"""A model with one of these has learned nothing: it is never the best, and never served."""
+
 STALLED_BELOW = 0.01
 """A loss that fell by less than this share of its start has not moved."""
 

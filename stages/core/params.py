@@ -1,56 +1,23 @@
 """The typed, validated view of params.yaml: every setting that changes a result, and what it may be."""
 
-import math
-import re
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from stages.core.refusals import refusal, told
-
-OPTIMIZER_CONSTANTS = {
-    "sgd": {},
-    "momentum": {"momentum": 0.9},
-    "nesterov": {"momentum": 0.9},
-    "rmsprop": {"rho": 0.9, "epsilon": 1e-7},
-    "adagrad": {"initial_accumulator": 0.1, "epsilon": 1e-7},
-    "adam": {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7},
-}
-"""The constants of each variant of gradient descent, with the defaults of Keras 3."""
+from stages.core.section import Number, Section, Whole
+from stages.core.settings import OPTIMIZER_CONSTANTS, Model
 
 
 class InvalidParams(ValueError):
     """params.yaml cannot be used; one line per fault: the key, its value, what is accepted."""
 
 
-def _number(value: Any) -> Any:
-    """PyYAML reads 1e-7 and 1e-06 as text, and takes yes and true for numbers."""
-    if isinstance(value, bool):
-        raise ValueError("a truth value")
-    if isinstance(value, str) and re.fullmatch(r"\s*[+-]?[\d.]+(e[+-]?\d+)?\s*", value, re.I):
-        return float(value)
-    return value
-
-
-def _whole(value: Any) -> Any:
-    value = _number(value)
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-Number = Annotated[float, BeforeValidator(_number), Field(strict=True, allow_inf_nan=False)]
-Whole = Annotated[int, BeforeValidator(_whole), Field(strict=True)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 NAME = "of at most 64 ASCII letters, digits, _ and -, the first a letter or digit"
-SHARE = "a number from 0 up to, but not, 1"
-
-
-class Section(BaseModel):
-    """A mapping in params.yaml: its keys are known, its values do not change once read."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Download(Section):
@@ -88,53 +55,6 @@ class Train(Section):
         if len(set(self.seeds)) < len(self.seeds):
             raise refusal("seeds", list(self.seeds), "a list of different whole numbers")
         return self
-
-
-class Model(Section):
-    """One model: the network's shape and the descent's settings, beside epochs and seeds."""
-
-    batch_size: Literal["full"] | Annotated[Whole, Field(ge=1)] = Field(
-        description="a whole number from 1 to preprocess.training_images, or full"
-    )
-    learning_rate: Number = Field(gt=0, description="a finite number above 0")
-    optimizer: Literal["sgd", "momentum", "nesterov", "rmsprop", "adagrad", "adam"] = Field(
-        "sgd", description="one of " + ", ".join(OPTIMIZER_CONSTANTS)
-    )
-    momentum: Number | None = Field(None, ge=0, lt=1, description=SHARE)
-    rho: Number | None = Field(None, ge=0, lt=1, description=SHARE)
-    beta_1: Number | None = Field(None, ge=0, lt=1, description=SHARE)
-    beta_2: Number | None = Field(None, ge=0, lt=1, description=SHARE)
-    initial_accumulator: Number | None = Field(None, ge=0, description="a finite number from 0 up")
-    epsilon: Number | None = Field(None, gt=0, description="a finite number above 0")
-    hidden_layers: tuple[Annotated[Whole, Field(ge=1, le=65_536)], ...] = Field(
-        (128, 64), description="a list of layer widths, whole numbers from 1 to 65536"
-    )
-    activation: Literal["relu", "tanh", "sigmoid", "elu", "gelu", "silu"] = Field(
-        "relu", description="one of relu, tanh, sigmoid, elu, gelu, silu"
-    )
-
-    @model_validator(mode="after")
-    def _constants_belong_to_the_optimizer(self):
-        known = OPTIMIZER_CONSTANTS[self.optimizer]
-        for name in set().union(*OPTIMIZER_CONSTANTS.values()) - set(known):
-            if getattr(self, name) is not None:
-                takes = ", ".join(known) or "no constant"
-                raise refusal(name, getattr(self, name), f"nothing here: {self.optimizer} takes {takes}")
-        return self
-
-    def constants(self) -> dict[str, float]:
-        """The optimizer's constants beside the learning rate, the defaults filled in."""
-        defaults = OPTIMIZER_CONSTANTS[self.optimizer]
-        given = {name: getattr(self, name) for name in defaults}
-        return {name: defaults[name] if value is None else value for name, value in given.items()}
-
-    def effective_batch_size(self, images: int) -> int:
-        """How many of `images` training images a step sees: `full` means all of them."""
-        return images if self.batch_size == "full" else self.batch_size
-
-    def updates_per_epoch(self, images: int) -> int:
-        """Steps in one pass over `images` training images, the last, smaller one included."""
-        return math.ceil(images / self.effective_batch_size(images))
 
 
 class Study(Section):

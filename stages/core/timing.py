@@ -26,6 +26,17 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES}
 
 
+def clock(started: datetime) -> dict:
+    """The machine, and the seconds since `started`."""
+    return {
+        "processor": processor(),
+        "processors": processors(),
+        "versions": versions(),
+        "started": started.isoformat(timespec="milliseconds"),
+        "seconds": (datetime.now(UTC) - started).total_seconds(),
+    }
+
+
 def timing(seeds: Sequence[int], descents: Sequence[Any], started: datetime, digits: Digits) -> dict:
     """timing.json, written when the seeds that `started` side by side have ended: the machine, the seconds.
 
@@ -41,12 +52,7 @@ def timing(seeds: Sequence[int], descents: Sequence[Any], started: datetime, dig
         for seed, descent in zip(seeds, descents, strict=True)
     ]
     epochs = [second for run in runs for second in run["epoch_seconds"]]
-    return {
-        "processor": processor(),
-        "processors": processors(),
-        "versions": versions(),
-        "started": started.isoformat(timespec="milliseconds"),
-        "seconds": (datetime.now(UTC) - started).total_seconds(),
+    return clock(started) | {
         "images_per_second": images * len(epochs) / sum(epochs),
         "seeds": runs,
     }

@@ -26,7 +26,7 @@ def two_descents(digits: Digits, batch_size: int):
 def descents(digits: Digits, batch_size: int, seeds: int):
     from stages.core.engine.backend import tf
     from stages.core.engine.descent import passage, start
-    from stages.core.params import Model
+    from stages.core.settings import Model
 
     settings = Model(batch_size=batch_size, learning_rate=RATE)
     states, passages, threads, numbers = {}, {}, ThreadPoolExecutor(seeds), count(1)

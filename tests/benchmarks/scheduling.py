@@ -24,7 +24,7 @@ from stages.core.files import replacing
 from stages.core.parallel.cluster import connect
 from stages.core.parallel.dispatch import run_all
 from stages.core.parallel.replicates import Run, descend_run
-from stages.core.params import Model
+from stages.core.settings import Model
 from tests import dask_cluster
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # a worker does not have the benchmarks

@@ -14,7 +14,7 @@ import numpy as np
 from stages.core.data.mnist import Digits
 from stages.core.engine import backend, epoch, evaluation, network, optimizers
 from stages.core.engine.backend import tf
-from stages.core.params import Model
+from stages.core.settings import Model
 
 
 class Epoch(NamedTuple):

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from stages.core.data.mnist import CLASSES, HEIGHT, WIDTH
 from stages.core.engine.backend import keras, tf
 from stages.core.files import replacing
-from stages.core.params import Model
+from stages.core.settings import Model
 
-PIXELS = (28, 28)
-CLASSES = 10
 SCALE = 1 / 255
 EARLIEST = (1980, 1, 1, 0, 0, 0)
 """The earliest moment that a zip archive can name."""
@@ -37,7 +36,7 @@ def build(model: Model, seed: int) -> keras.Model:
         )
         for width, activation, kernel_seed, name in zip(widths, activations, seeds, names, strict=True)
     ]
-    pixels = keras.layers.Input(PIXELS, dtype="uint8", name="pixels")
+    pixels = keras.layers.Input((HEIGHT, WIDTH), dtype="uint8", name="pixels")
     scaled = keras.layers.Rescaling(SCALE, name="scaled")
     return keras.Sequential([pixels, scaled, keras.layers.Flatten(name="flat"), *dense], name="perceptron")
 

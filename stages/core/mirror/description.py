@@ -2,8 +2,8 @@
 
 import math
 
-from stages.core.params import Model
 from stages.core.report.statistics import mean_and_deviation
+from stages.core.settings import Model
 
 OUTCOMES = {
     "learned": "It learned",

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from stages.core.params import Model
+from stages.core.settings import Model
 
 TRAIN = "train@"
 """How the name of a stage that trains a model begins."""
@@ -68,11 +68,15 @@ def digests(folder: Path | str) -> dict[str, str]:
 
 def changed(stage: Stage, root: Path | str = ".") -> list[str]:
     """The outputs of `stage` that are missing under `root` or are not what dvc.lock has."""
-    return [path for path, md5 in stage.outs.items() if not _is(Path(root, path), md5)]
+    return [path for path, md5 in stage.outs.items() if not matches(Path(root, path), md5)]
 
 
-def _is(path: Path, md5: str) -> bool:
+def matches(path: Path, md5: str) -> bool:
+    """Whether the bytes at `path`, of a folder those of all its files, have this md5.
+
+    A folder's listing in DVC's cache is a file with the md5 of the folder.
+    """
     try:
-        return digest(path) == md5
-    except FileNotFoundError:
+        return digest(path).removesuffix(".dir") == md5.removesuffix(".dir")
+    except OSError:
         return False

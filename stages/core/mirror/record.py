@@ -12,7 +12,7 @@ from stages.core import model_folder
 from stages.core.mirror import lockfile, series
 from stages.core.mirror.description import describe
 from stages.core.mirror.series import Point
-from stages.core.params import Model
+from stages.core.settings import Model
 
 
 class RunRecord(NamedTuple):

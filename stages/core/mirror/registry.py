@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from stages.core import outcome
 from stages.core.mirror import served
 from stages.core.mirror.record import ModelRecord
 from stages.core.mirror.store import Store
@@ -14,19 +15,16 @@ DESCRIPTION = "Handwritten digits: raw pixels (n, 28, 28) uint8 in, ten probabil
 LOGGED = "models:/"
 """How the source of a version begins that was logged by a run; the id follows."""
 
-UNFIT = ("diverged", "stalled")
-"""A model with one of these statuses has learned nothing and is never served."""
-
 
 def best(records: Iterable[ModelRecord]) -> ModelRecord | None:
-    """The model with the highest mean validation accuracy, the first of equals; None if none is fit."""
-    fit = [record for record in records if record.model.tags["status"] not in UNFIT]
-    return max(fit, key=_accuracy, default=None)
+    """The model that the report calls best (report.comparison.best), among all; None if none is fit."""
+    fit = [record for record in records if record.model.tags["status"] not in outcome.UNFIT]
+    return max(fit, key=_rank, default=None)
 
 
-def _accuracy(record: ModelRecord) -> float:
+def _rank(record: ModelRecord) -> tuple[float, float]:
     values = {point.key: point.value for point in record.model.points}  # the last epoch's stay
-    return values.get("validation_accuracy_mean", -math.inf)
+    return values.get("validation_accuracy_mean", -math.inf), -values.get("validation_loss_mean", math.inf)
 
 
 def champion(store: Store) -> Any | None:

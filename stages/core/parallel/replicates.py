@@ -9,7 +9,7 @@ from stages.core.data.mnist import Digits
 from stages.core.engine.backend import tf
 from stages.core.engine.descent import Descent, Epoch, descend
 from stages.core.parallel.dispatch import run_all
-from stages.core.params import Model
+from stages.core.settings import Model
 
 
 class Run(NamedTuple):

@@ -3,15 +3,14 @@
 import ast
 import hashlib
 import json
-import math
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from stages.core.data.mnist import Digits
-from stages.core.files import write_json
-from stages.core.params import Model
+from stages.core.files import strict, write_json
+from stages.core.settings import Model
 
 ENGINE = (
     "backend",
@@ -64,7 +63,7 @@ class RunStore(NamedTuple):
 
     def keep(self, settings: Model, epochs: int, seed: int, history: Sequence[Any]) -> None:
         """Write a finished run, whole or not at all; `history` are NamedTuples, one per epoch."""
-        rows = [{name: _strict(value) for name, value in epoch._asdict().items()} for epoch in history]
+        rows = [{name: strict(value) for name, value in epoch._asdict().items()} for epoch in history]
         identity = self.identity(settings, epochs, seed)
         write_json(self.path(settings, epochs, seed), {"run": identity, "history": rows})
 
@@ -103,10 +102,3 @@ def digest_of_engine(folder: Path = Path(__file__).parent.parent / "engine") -> 
     """SHA-256 of ENGINE's syntax trees: comments and layout may change without training anew."""
     trees = [ast.dump(ast.parse((folder / f"{module}.py").read_text("utf-8"))) for module in ENGINE]
     return hashlib.sha256("\n".join(trees).encode()).hexdigest()
-
-
-def _strict(value: float) -> float | None:
-    """Nine digits give a float32 back; JSON has no word for what is not finite."""
-    if isinstance(value, int):
-        return value
-    return float(f"{value:.9g}") if math.isfinite(value) else None

@@ -5,7 +5,7 @@ import pandas as pd
 from stages.core.params import Params
 from stages.core.report.ridge import sentence as ridge_sentence
 from stages.core.report.survey import IMAGES
-from stages.core.report.wording import count, number, percent, setting
+from stages.core.report.wording import count, counted, number, percent, setting
 
 LI = "Li et al. 2018, arXiv:1712.09913"
 LORCH = "Lorch 2016, Visualizing Deep Network Training Trajectories with PCA"
@@ -98,7 +98,7 @@ def sweep(table: pd.DataFrame) -> tuple[str, str]:
     updates = f"{count(table.updates.min())} to {count(table.updates.max())}"
     epochs, seeds = int(table.epochs.max()), table.seed.nunique()
     caption = (
-        f"Each cell is a run of {_number(epochs, 'epoch')}{f', the mean of {seeds} seeds' * (seeds > 1)}; ✕ "
+        f"Each cell is a run of {counted(epochs, 'epoch')}{f', the mean of {seeds} seeds' * (seeds > 1)}; ✕ "
         "diverged, – stalled. The best rate of each batch size is framed, a dot marks where a model of the "
         f"studies lies. {ridge_sentence(table[table.optimizer == table.optimizer.iloc[0]])}"
     )
@@ -108,10 +108,6 @@ def sweep(table: pd.DataFrame) -> tuple[str, str]:
         f"highest, {percent(best.validation_accuracy)}, is at batch size {count(best.batch_size)} and "
         f"learning rate {setting(best.learning_rate)}."
     )
-
-
-def _number(value: int, noun: str) -> str:
-    return f"{count(value)} {noun}{'s' * (value != 1)}"
 
 
 def _spread(params: Params) -> str:

@@ -7,15 +7,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from stages.core import model_folder
-from stages.core.params import Model, Params
+from stages.core import model_folder, outcome
+from stages.core.params import Params
 from stages.core.report.statistics import interval, mean_and_deviation
+from stages.core.settings import Model
 
 SPLITS = ("train", "validation", "test")
 MEASURES = tuple(f"{split}_{measure}" for split in SPLITS for measure in ("loss", "accuracy"))
 MOVEMENT = ("gradient_norm", "distance")
-UNCROWNED = ("diverged", "stalled")
-"""A model with one of these statuses is never the best: it did not learn."""
 
 
 class InvalidResults(ValueError):
@@ -110,7 +109,7 @@ def best(rows: pd.DataFrame) -> str | None:
 
     Equal accuracies: the lower validation loss wins, then the earlier row.
     """
-    fit = rows[~rows.status.isin(UNCROWNED) & rows.validation_accuracy_mean.notna()]
+    fit = rows[~rows.status.isin(outcome.UNFIT) & rows.validation_accuracy_mean.notna()]
     if fit.empty:
         return None
     order = {"validation_accuracy_mean": False, "validation_loss_mean": True}
@@ -132,11 +131,6 @@ def summary(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
 
 
 def read_table(path: Path | str) -> pd.DataFrame:
-    """A table as `write_table` wrote it; a model may be called `12`, `NA` or `null` and stays so."""
+    """A table as files.write_table wrote it; a model may be called `12`, `NA` or `null` and stays so."""
     names = ("study", "model", "best", "other", "status", "optimizer")
     return pd.read_csv(path, dtype=dict.fromkeys(names, str), keep_default_na=False, na_values=[""])
-
-
-def write_table(path: Path | str, table: pd.DataFrame) -> None:
-    """Write a table as CSV, nine significant digits, an empty field for what is not a finite number."""
-    model_folder.write_history(Path(path), table)

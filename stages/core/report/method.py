@@ -1,15 +1,15 @@
 """How the numbers came about, in sentences that follow params.yaml."""
 
 from stages.core import outcome
-from stages.core.params import Model, Params
-from stages.core.report.wording import count, percent
-
-PIXELS, CLASSES = 28 * 28, 10
+from stages.core.data.mnist import CLASSES, HEIGHT, WIDTH
+from stages.core.params import Params
+from stages.core.report.wording import count, counted, percent
+from stages.core.settings import Model
 
 
 def layers(model: Model) -> tuple[int, ...]:
     """The widths of all layers, input and output included."""
-    return (PIXELS, *model.hidden_layers, CLASSES)
+    return (HEIGHT * WIDTH, *model.hidden_layers, CLASSES)
 
 
 def one_shape(models: list[Model]) -> bool:
@@ -26,9 +26,9 @@ def network(params: Params) -> str:
         shape = f"a multilayer perceptron {arrows} ({models[0].activation}, softmax at the end)"
     runs = len(models) * len(params.train.seeds)
     return (
-        f"Gradient descent on MNIST: {shape}, {_number(len(models), 'model')} with "
-        f"{_number(len(params.train.seeds), 'seed')} each, {_number(runs, 'run')} of "
-        f"{_number(params.train.epochs, 'epoch')}."
+        f"Gradient descent on MNIST: {shape}, {counted(len(models), 'model')} with "
+        f"{counted(len(params.train.seeds), 'seed')} each, {counted(runs, 'run')} of "
+        f"{counted(params.train.epochs, 'epoch')}."
     )
 
 
@@ -50,7 +50,3 @@ def sentences(params: Params) -> list[str]:
         "The interval of a mean is Student's t over the seeds; the lead over the runner-up is tested by a "
         "paired t-test over the seeds and by McNemar's exact test on the test images.",
     ]
-
-
-def _number(value: int, noun: str) -> str:
-    return f"{count(value)} {noun}{'s' * (value != 1)}"

@@ -2,7 +2,6 @@
 
 import itertools
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -10,10 +9,10 @@ import pandas as pd
 from stages.core import outcome
 from stages.core.data.mnist import Digits
 from stages.core.engine.descent import Epoch
-from stages.core.files import replacing
 from stages.core.parallel.replicates import Run, descend_run
 from stages.core.parallel.run_store import RunStore
-from stages.core.params import Model, Sweep
+from stages.core.params import Sweep
+from stages.core.settings import Model
 
 FINALS = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
 
@@ -62,14 +61,3 @@ def _row(run: Run, history: Sequence[dict[str, Any]], images: int) -> dict[str, 
         **{name: history[-1][name] for name in FINALS},
         "status": outcome.status([epoch["train_loss"] for epoch in history]),
     }
-
-
-def write_table(path: Path | str, rows: pd.DataFrame) -> None:
-    """Write as CSV; nine digits give a float32 back, a number that is not finite is an empty field."""
-    with replacing(path) as temporary:
-        rows.to_csv(temporary, index=False, float_format="%.9g", lineterminator="\n")
-
-
-def read_table(path: Path | str) -> pd.DataFrame:
-    """The table as `write_table` wrote it; what was not finite is NaN."""
-    return pd.read_csv(path)

@@ -23,6 +23,11 @@ def count(number: float) -> str:
     return f"{int(number):,}"
 
 
+def counted(number: int, noun: str) -> str:
+    """A whole number of things: `1 seed`, `5 seeds`."""
+    return f"{count(number)} {noun}{'s' * (number != 1)}"
+
+
 def number(value: float, digits: int = 3) -> str:
     """So many significant digits; very large and very small ones with a power of ten."""
     if not math.isfinite(value):
