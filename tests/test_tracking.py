@@ -121,6 +121,18 @@ def test_the_curves_are_there_while_training_goes_on(project, params):
         run.complete("models/baseline")
 
 
+def test_numbers_of_the_same_second_are_written_together(project, params, monkeypatch):
+    written, write = [], tracking.runs.log_points
+    monkeypatch.setattr(tracking.runs, "log_points", lambda *args: written.append(args[2]) or write(*args))
+    with tracking.live(params, "baseline") as run:
+        for epoch in trained.descent(params, "baseline", 0).history:
+            run.epoch(0, epoch)
+        until(lambda: written)
+        trained.write_model(Path(), params, "baseline")
+        run.complete("models/baseline")
+    assert {point.epoch for point in written[0]} == set(range(params.train.epochs + 1))
+
+
 def test_nothing_is_opened_before_there_are_numbers(project, params, monkeypatch):
     opened = []
     monkeypatch.setattr(tracking, "open_store", lambda: opened.append("store") or open_store())

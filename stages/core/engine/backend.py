@@ -3,12 +3,12 @@
 Import `tf` and `keras` from here, so that this happens before the first operation wherever that is.
 """
 
-import gc
 import os
 import queue
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from stages.core.collection import uncollected
 from stages.core.engine.quiet import without_notes
 from stages.core.process import processors
 
@@ -18,12 +18,9 @@ os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"  # it chooses its sums by the kind of 
 os.environ["TF_OVERRIDE_GLOBAL_THREADPOOL"] = "1"  # each device has its own threads, not all the same
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # warnings and errors stay
 
-gc.disable()  # an import makes no garbage: to look for it among half a million objects takes half a second
-with without_notes():
+with without_notes(), uncollected():
     import keras
     import tensorflow as tf
-gc.freeze()  # what was imported stays, and need not be looked through later either
-gc.enable()
 
 _free: queue.LifoQueue = queue.LifoQueue()  # the last used first: what it needs is compiled already
 

@@ -10,6 +10,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from stages.core.collection import uncollected
 from stages.core.process import only_one
 
 EXPERIMENT = "mnist-gradient-descent"
@@ -82,12 +83,13 @@ def open_store() -> Store:
 
 def _open(uri: str, folder: Path | None) -> Store:
     """`folder` is where artifacts go, in mlartifacts/, unless the server knows."""
-    import mlflow
+    with uncollected():
+        import mlflow
 
-    mlflow.set_tracking_uri(uri)  # the registry opens a client of its own, which asks for it
-    client = mlflow.MlflowClient(uri, uri)
-    artifacts = folder and str(folder / "mlartifacts")
-    return Store(client, named_experiment(client, EXPERIMENT, DESCRIPTION, artifacts))
+        mlflow.set_tracking_uri(uri)  # the registry opens a client of its own, which asks for it
+        client = mlflow.MlflowClient(uri, uri)  # imports the database's part
+        artifacts = folder and str(folder / "mlartifacts")
+        return Store(client, named_experiment(client, EXPERIMENT, DESCRIPTION, artifacts))
 
 
 def named_experiment(client: Any, name: str, description: str, artifacts: str | None) -> str:

@@ -5,6 +5,8 @@ from these files, by the same function with which `python -m stages.sync` replay
 does not have. So the two cannot differ, and what was not logged is never lost.
 """
 
+import queue
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +22,8 @@ from stages.core.mirror.store import Store, open_store
 from stages.core.params import Params
 
 REMEDY = "the results are on disk, and `python -m stages.sync` logs them later"
+GATHERING = 1
+"""Seconds for which numbers are gathered before they are shown: a write takes as long for one as for many."""
 PATIENCE = 60
 """Seconds that a stage waits at its end for a tracking store that is slow."""
 FAREWELL = 5
@@ -34,24 +38,28 @@ class LiveRun:
         self._origin = provenance.here()
         self._store: Store | None = None
         self._runs = runs.Runs("", {})
+        self._gathered: queue.SimpleQueue[tuple[int, list[series.Point]]] = queue.SimpleQueue()
         self._streamed: dict[int, set[int]] = {}
+        self._over = threading.Event()
         self._sideline = Sideline(REMEDY)
         self._begun = self._completed = False
 
     def epoch(self, seed: int, epoch: Any) -> None:
         """Show the numbers of an epoch (descent.Epoch) in the run of `seed`, soon; costs nothing here."""
-        points = series.streamed(epoch, runs.now())
-        self._do(lambda: self._stream(seed, epoch.epoch, points))
+        self._gathered.put((seed, series.streamed(epoch, runs.now())))
+        self._do(self._show)
 
     def complete(self, folder: Path | str) -> None:
         """Finish the runs from the files in `folder`, models/<model>; waits a minute for them at most."""
         self._completed = True
+        self._over.set()
         self._do(lambda: self._complete(Path(folder)))
         self._sideline.close(PATIENCE)
 
     def end(self, status: str) -> None:
         """End the runs that training did not complete, with MLflow's `status`."""
         if not self._completed:
+            self._over.set()
             self._do(lambda: self._end(status))
             self._sideline.close(FAREWELL)
 
@@ -70,13 +78,24 @@ class LiveRun:
         tags = {"model": self._name, **self._origin}
         self._runs = runs.Runs(runs.start(self._store, self._name, tags, runs.now()), {})
 
-    def _stream(self, seed: int, epoch: int, points: list[series.Point]) -> None:
+    def _show(self) -> None:
+        """Write all that was gathered; nothing is there if another call of this has written it."""
+        if self._gathered.empty():
+            return
+        self._over.wait(GATHERING)
+        by_seed: dict[int, list[series.Point]] = {}
+        while not self._gathered.empty():
+            seed, points = self._gathered.get()
+            by_seed.setdefault(seed, []).extend(points)
+        for seed, points in by_seed.items():
+            runs.log_points(self._store, self._run_of(seed), points)
+            self._streamed.setdefault(seed, set()).update(point.epoch for point in points)
+
+    def _run_of(self, seed: int) -> str:
         if seed not in self._runs.seeds:
-            self._runs.seeds[seed] = runs.start_seed(
-                self._store, self._runs.model, self._name, seed, runs.now()
-            )
-        runs.log_points(self._store, self._runs.seeds[seed], points)
-        self._streamed.setdefault(seed, set()).add(epoch)
+            started = runs.start_seed(self._store, self._runs.model, self._name, seed, runs.now())
+            self._runs.seeds[seed] = started
+        return self._runs.seeds[seed]
 
     def _complete(self, folder: Path) -> None:
         root, settings = folder.parent.parent, self._params.models[self._name]
@@ -85,7 +104,7 @@ class LiveRun:
         held = record.read(root, self._name, settings, studies, lockfile.digest(arrays))
         labels = np.load(arrays / "test_labels.npy", allow_pickle=False)
         for seed in held.seeds.keys() - self._runs.seeds.keys():
-            self._stream(seed, -1, [])
+            self._run_of(seed)
         state = "experiment" if provenance.in_experiment_workspace() else "current"
         end = runs.now()
         ends = dict.fromkeys(held.seeds, end)
