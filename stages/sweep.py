@@ -11,6 +11,7 @@ from tqdm import tqdm
 from stages.core import process, progress, timing
 from stages.core.data.mnist import Digits, InvalidData, load_arrays
 from stages.core.engine.descent import Epoch
+from stages.core.engine.tensors import Tensors
 from stages.core.files import write_json, write_table
 from stages.core.mirror import sweep_mirror
 from stages.core.parallel import cluster, run_store
@@ -54,7 +55,7 @@ def train(
     runs, courses, failures = sweep_map.longest_first(runs, store.images), {}, []
     epochs = sum(run.epochs for run in runs)
     with cluster.connect() as client, progress.bar("sweep", epochs, store.images) as bar:
-        for index, ended in run_each(client, sweep_map.course, runs, digits, _shown_in(bar)):
+        for index, ended in run_each(client, sweep_map.course, runs, Tensors(digits), _shown_in(bar)):
             if isinstance(ended, Failure):
                 failures.append(ended)
                 continue

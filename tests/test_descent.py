@@ -12,6 +12,7 @@ import pytest
 from stages.core.data.mnist import Digits, Split
 from stages.core.engine import epoch, network
 from stages.core.engine.descent import descend
+from stages.core.engine.tensors import Tensors
 from stages.core.process import processors
 from stages.core.settings import Model
 
@@ -28,29 +29,34 @@ def bits(run) -> tuple:
     return run.history, run.test_loss, run.test_accuracy, [array.tobytes() for array in arrays]
 
 
+@pytest.fixture(scope="module")
+def tensors(digits):
+    return Tensors(digits)
+
+
 @pytest.fixture(scope="module", params=BATCH_SIZES)
-def run(request, digits):
-    return request.param, descend(settings(request.param), 2, 1, digits)
+def run(request, tensors):
+    return request.param, descend(settings(request.param), 2, 1, tensors)
 
 
-def test_the_same_seed_gives_the_same_bits(run, digits):
+def test_the_same_seed_gives_the_same_bits(run, tensors):
     batch_size, first = run
-    assert bits(descend(settings(batch_size), 2, 1, digits)) == bits(first)
+    assert bits(descend(settings(batch_size), 2, 1, tensors)) == bits(first)
 
 
-def test_another_seed_gives_other_bits(run, digits):
+def test_another_seed_gives_other_bits(run, tensors):
     batch_size, first = run
-    assert descend(settings(batch_size), 2, 2, digits).path[0].tobytes() != first.path[0].tobytes()
+    assert descend(settings(batch_size), 2, 2, tensors).path[0].tobytes() != first.path[0].tobytes()
 
 
-def test_bits_do_not_depend_on_what_runs_beside(run, digits):
+def test_bits_do_not_depend_on_what_runs_beside(run, tensors):
     """Four runs at once in one process: two alike, another seed, another rate."""
     batch_size, alone = run
     others = [(0.05, 1), (0.05, 7), (0.3, 1), (0.05, 1)]
     with ThreadPoolExecutor(4) as pool:
         beside = list(
             pool.map(
-                lambda other: descend(settings(batch_size, learning_rate=other[0]), 2, other[1], digits),
+                lambda other: descend(settings(batch_size, learning_rate=other[0]), 2, other[1], tensors),
                 others,
             )
         )
@@ -61,33 +67,34 @@ def test_bits_do_not_depend_on_what_runs_beside(run, digits):
 IN_A_NEW_PROCESS = """
 import hashlib
 from stages.core.engine.descent import descend
+from stages.core.engine.tensors import Tensors
 from stages.core.data.mnist import Digits
 from tests.conftest import draw_digits
 from tests.test_descent import BATCH_SIZES, settings
 
-digits = Digits(draw_digits(600, 1), draw_digits(200, 2), draw_digits(200, 3))
+tensors = Tensors(Digits(draw_digits(600, 1), draw_digits(200, 2), draw_digits(200, 3)))
 for batch_size in BATCH_SIZES:
-    print(batch_size, hashlib.sha256(descend(settings(batch_size), 2, 1, digits).path.tobytes()).hexdigest())
+    print(batch_size, hashlib.sha256(descend(settings(batch_size), 2, 1, tensors).path.tobytes()).hexdigest())
 """
 
 
-def test_a_new_process_gives_the_same_bits(digits):
+def test_a_new_process_gives_the_same_bits(tensors):
     printed = subprocess.run(
         [sys.executable, "-c", IN_A_NEW_PROCESS], capture_output=True, text=True, check=True
     ).stdout
     expected = dict(line.split() for line in printed.splitlines())
     for batch_size in BATCH_SIZES:
-        path = descend(settings(batch_size), 2, 1, digits).path
+        path = descend(settings(batch_size), 2, 1, tensors).path
         assert expected[str(batch_size)] == hashlib.sha256(path.tobytes()).hexdigest()
 
 
-def test_one_compilation_serves_all_seeds_and_rates(digits):
+def test_one_compilation_serves_all_seeds_and_rates(tensors):
     """On each of the devices, of which a run has one to itself; also where the first runs start at once."""
     model = settings(60, activation="tanh")
     program = epoch.program(60, "sgd", (), "tanh")
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda seed: descend(model, 1, seed, digits), range(4)))
-    descend(settings(60, activation="tanh", learning_rate=0.7), 1, 0, digits)
+        list(pool.map(lambda seed: descend(model, 1, seed, tensors), range(4)))
+    descend(settings(60, activation="tanh", learning_rate=0.7), 1, 0, tensors)
     assert program.experimental_get_tracing_count() <= processors()
 
 
@@ -115,19 +122,19 @@ def test_the_last_numbers_are_those_of_the_keras_model(run, digits):
     assert found.test_accuracy == pytest.approx((probabilities.argmax(1) == digits.test.labels).mean())
 
 
-def test_each_epoch_is_told_as_it_ends(digits):
+def test_each_epoch_is_told_as_it_ends(tensors):
     told = []
-    assert descend(settings(), 2, 1, digits, told.append).history == told
+    assert descend(settings(), 2, 1, tensors, told.append).history == told
 
 
-def test_the_digits_are_learned(digits):
-    found = descend(settings(), 5, 0, digits)
+def test_the_digits_are_learned(tensors):
+    found = descend(settings(), 5, 0, tensors)
     assert found.test_accuracy > 0.95
 
 
-def test_a_loss_beyond_all_numbers_is_no_fault(digits):
+def test_a_loss_beyond_all_numbers_is_no_fault(tensors):
     """At this rate the weights overflow within an epoch."""
-    found = descend(settings(learning_rate=1e30), 2, 0, digits)
+    found = descend(settings(learning_rate=1e30), 2, 0, tensors)
     last = found.history[-1]
     assert not math.isfinite(last.train_loss) and not math.isfinite(found.test_loss)
     assert not math.isfinite(last.gradient_norm) and not math.isfinite(last.distance)
@@ -137,6 +144,6 @@ def test_a_loss_beyond_all_numbers_is_no_fault(digits):
 @pytest.mark.parametrize("layers", [(), (5,), (7, 6, 5)])
 def test_any_number_of_hidden_layers_descends(layers, digits):
     few = Digits(*(Split(part.images[:50], part.labels[:50]) for part in digits))
-    found = descend(settings(hidden_layers=layers), 3, 0, few)
+    found = descend(settings(hidden_layers=layers), 3, 0, Tensors(few))
     assert len(found.weights) == 2 * len(layers) + 2
     assert found.history[-1].train_loss < found.history[0].train_loss

@@ -7,6 +7,7 @@ from stages.core.data.mnist import Digits, Split
 from stages.core.engine import epoch, network, optimizers
 from stages.core.engine.backend import keras, tf
 from stages.core.engine.descent import descend
+from stages.core.engine.tensors import Tensors
 from stages.core.settings import Model
 from tests.conftest import draw_digits
 
@@ -49,7 +50,7 @@ def fitted(settings: Model, epochs: int, seed: int, digits: Digits):
 def test_weights_and_losses_are_those_of_keras_fit(optimizer, batch_size, digits):
     """After one and after three epochs; 600 images are no multiple of 7 or 128."""
     settings = Model(batch_size=batch_size, learning_rate=RATES[optimizer], optimizer=optimizer)
-    run = descend(settings, 3, 5, digits)
+    run = descend(settings, 3, 5, Tensors(digits))
     path, losses = fitted(settings, 3, 5, digits)
     for number in (1, 3):
         apart = np.linalg.norm(run.path[number] - path[number - 1])
@@ -63,7 +64,7 @@ def test_weights_and_losses_are_those_of_keras_fit(optimizer, batch_size, digits
 def test_a_batch_in_chunks_is_that_of_keras_fit(count):
     digits = Digits(draw_digits(count, 4), draw_digits(50, 5), draw_digits(50, 6))
     settings = Model(batch_size="full", learning_rate=0.1)
-    run = descend(settings, 1, 0, digits)
+    run = descend(settings, 1, 0, Tensors(digits))
     images, labels = digits.train
     model = network.build(settings, 0)
     model.compile(keras.optimizers.SGD(0.1), "sparse_categorical_crossentropy")
@@ -104,7 +105,7 @@ def framed(digits):
 def test_pixels_that_are_never_lit_change_nothing(optimizer, framed):
     """Their weights stay where they were, in Keras's `fit` and here."""
     settings = Model(batch_size=8, learning_rate=RATES[optimizer], optimizer=optimizer)
-    run = descend(settings, 1, 5, framed)
+    run = descend(settings, 1, 5, Tensors(framed))
     [path], _ = fitted(settings, 1, 5, framed)
     assert np.linalg.norm(run.path[1] - path) < TOLERANCE * np.linalg.norm(path - run.path[0])
     first = run.path[:, : 784 * 128].reshape(2, 28, 28, 128)

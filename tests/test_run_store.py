@@ -14,7 +14,7 @@ from stages.core.settings import Model
 from tests.test_dvc_yaml import imported
 
 CORE = Path(run_store.__file__).parent.parent / "engine"
-NO_NUMBERS = {"files", "mnist", "process", "quiet", "refusals", "section", "settings"}
+NO_NUMBERS = {"collection", "files", "mnist", "process", "quiet", "refusals", "section", "settings"}
 """What the engine imports and no result depends on, beside what a run's identity holds already."""
 
 

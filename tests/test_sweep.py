@@ -17,6 +17,7 @@ import yaml
 from stages import sweep
 from stages.core import outcome, process
 from stages.core.engine import descent
+from stages.core.engine.tensors import Tensors
 from stages.core.mirror import store, sweep_mirror
 from stages.core.params import Sweep
 from stages.core.report import sweep_map
@@ -74,7 +75,7 @@ def test_a_row_is_what_a_descent_with_its_settings_comes_to(project, digits, cap
     assert table.batch_size.tolist() == [16] * 3 + [600] * 3
     assert table.learning_rate.tolist() == [1e-7, 0.1, 1000] * 2
     row = table.iloc[1]
-    alone = descent.descend(Model(batch_size=16, learning_rate=0.1), 2, 3, digits).history
+    alone = descent.descend(Model(batch_size=16, learning_rate=0.1), 2, 3, Tensors(digits)).history
     assert (row.optimizer, row.seed, row.epochs, row.updates) == ("sgd", 3, 2, 76)
     for name in sweep_map.FINALS:
         assert np.float32(row[name]) == np.float32(getattr(alone[-1], name))

@@ -26,15 +26,16 @@ def two_descents(digits: Digits, batch_size: int):
 def descents(digits: Digits, batch_size: int, seeds: int):
     from stages.core.engine.backend import tf
     from stages.core.engine.descent import passage, start
+    from stages.core.engine.tensors import Tensors
     from stages.core.settings import Model
 
-    settings = Model(batch_size=batch_size, learning_rate=RATE)
+    settings, data = Model(batch_size=batch_size, learning_rate=RATE), Tensors(digits)
     states, passages, threads, numbers = {}, {}, ThreadPoolExecutor(seeds), count(1)
 
     def train(seed: int, number: int):
         with tf.device(f"CPU:{seed}"):
             if number == 1:
-                states[seed], passages[seed] = start(settings, seed), passage(settings, seed, digits)
+                states[seed], passages[seed] = start(settings, seed), passage(settings, seed, data)
             states[seed] = passages[seed](states[seed], number)
 
     def epoch():

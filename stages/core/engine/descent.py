@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stages.core.data.mnist import Digits
 from stages.core.engine import backend, epoch, evaluation, network, optimizers
 from stages.core.engine.backend import tf
+from stages.core.engine.tensors import Tensors
 from stages.core.settings import Model
 
 
@@ -60,7 +60,7 @@ def descend(
     settings: Model,
     epochs: int,
     seed: int,
-    digits: Digits,
+    digits: Tensors,
     on_epoch: Callable[[Epoch], None] = lambda _: None,
 ) -> Descent:
     """Train the network on `digits.train` and tell what came of it.
@@ -74,7 +74,7 @@ def descend(
 
 
 def _descend(
-    settings: Model, epochs: int, seed: int, digits: Digits, on_epoch: Callable[[Epoch], None]
+    settings: Model, epochs: int, seed: int, digits: Tensors, on_epoch: Callable[[Epoch], None]
 ) -> Descent:
     began = time.perf_counter()
     state = start(settings, seed)
@@ -94,13 +94,13 @@ def _descend(
         path.append(_flat(state[0]))
         on_epoch(history[-1])
 
-    images, labels = map(tf.constant, digits.test)
-    loss, accuracy = evaluation.loss_and_accuracy(state[0], images, labels, settings.activation)
+    loss, accuracy = evaluation.loss_and_accuracy(state[0], *digits.test, settings.activation)
+    likely = evaluation.probabilities(state[0], digits.test.images, settings.activation)
     return Descent(
         history=history,
         weights=[weight.numpy() for weight in state[0]],
         path=np.stack(path),
-        test_probabilities=evaluation.probabilities(state[0], images, settings.activation).numpy(),
+        test_probabilities=likely.numpy(),
         test_loss=float(loss),
         test_accuracy=accuracy,
         compile_seconds=compile_seconds,
@@ -116,40 +116,34 @@ def start(settings: Model, seed: int):
     return weights, optimizers.start(settings.optimizer, settings.constants(), weights), tf.constant(0.0)
 
 
-def passage(settings: Model, seed: int, digits: Digits) -> Callable:
+def passage(settings: Model, seed: int, digits: Tensors) -> Callable:
     """A function (state, number of the epoch) -> the state after it, as `start` gives the first."""
-    count = len(digits.train.labels)
+    count = digits.train.labels.shape[0]
     batch_size = settings.effective_batch_size(count)
     constants = tuple(settings.constants().items())
     program = epoch.program(batch_size, settings.optimizer, constants, settings.activation)
     rate = tf.constant(settings.learning_rate, tf.float32)
-    pixels = epoch.pixels_that_count(digits.train.images)
-    images = tf.constant(digits.train.images.reshape(count, -1)[:, pixels])
-    labels, pixels = tf.constant(digits.train.labels), tf.constant(pixels)
 
     def pass_over(state, number: int, compile_only: bool = False):
         order = tf.constant(epoch.order_of_images(seed, number, count))
         batches = tf.constant(0 if compile_only else count // batch_size)
-        state = program(*state, rate, images, labels, pixels, order, batches)
+        state = program(*state, rate, *digits.train, digits.pixels, order, batches)
         state[-1].numpy()  # wait for it
         return state
 
     return pass_over
 
 
-def _measure(settings: Model, start: list[tf.Tensor], digits: Digits) -> Callable:
+def _measure(settings: Model, start: list[tf.Tensor], digits: Tensors) -> Callable:
     """A function that makes an Epoch of an epoch's number and the state after it."""
-    sample = [tf.constant(part) for part in evaluation.evenly(digits.train, evaluation.SAMPLE)]
-    probe = [tf.constant(part) for part in evaluation.evenly(digits.train, evaluation.PROBE)]
-    validation = [tf.constant(part) for part in digits.validation]
-    updates = settings.updates_per_epoch(len(digits.train.labels))
+    updates = settings.updates_per_epoch(digits.train.labels.shape[0])
     origin = _flat(start)
 
     def measure(number: int, state) -> Epoch:
         weights, activation = state[0], settings.activation
-        known = evaluation.loss_and_accuracy(weights, *sample, activation)
-        unseen = evaluation.loss_and_accuracy(weights, *validation, activation)
-        norm = evaluation.gradient_norm(weights, *probe, activation)
+        known = evaluation.loss_and_accuracy(weights, *digits.sample, activation)
+        unseen = evaluation.loss_and_accuracy(weights, *digits.validation, activation)
+        norm = evaluation.gradient_norm(weights, *digits.probe, activation)
         distance = _length(_flat(weights).astype(np.float64) - origin)
         return Epoch(number, number * updates, *map(float, (*known, *unseen, norm)), distance)
 

@@ -8,6 +8,7 @@ from distributed import Client
 from stages.core.data.mnist import Digits
 from stages.core.engine.backend import tf
 from stages.core.engine.descent import Descent, Epoch, descend
+from stages.core.engine.tensors import Tensors
 from stages.core.parallel.dispatch import run_all
 from stages.core.settings import Model
 
@@ -38,10 +39,11 @@ def train_replicates(
     Raises dispatch.RunsFailed.
     """
     runs = [Run(settings, epochs, seed) for seed in seeds]
-    return run_all(client, descend_run, runs, digits, lambda index, epoch: on_epoch(seeds[index], epoch))
+    data = Tensors(digits)
+    return run_all(client, descend_run, runs, data, lambda index, epoch: on_epoch(seeds[index], epoch))
 
 
-def descend_run(run: Run, digits: Digits, emit: Callable[[Epoch], None]) -> Descent:
+def descend_run(run: Run, digits: Tensors, emit: Callable[[Epoch], None]) -> Descent:
     """One run on the worker that it was given to. Raises MemoryError where its network does not fit."""
     try:
         return descend(run.settings, run.epochs, run.seed, digits, emit)

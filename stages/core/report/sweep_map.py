@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from stages.core import outcome
-from stages.core.data.mnist import Digits
 from stages.core.engine.descent import Epoch
+from stages.core.engine.tensors import Tensors
 from stages.core.parallel.replicates import Run, descend_run
 from stages.core.parallel.run_store import RunStore
 from stages.core.params import Sweep
@@ -39,7 +39,7 @@ def longest_first(runs: Sequence[Run], images: int) -> list[Run]:
     return sorted(runs, key=lambda run: -run.epochs * run.settings.updates_per_epoch(images))
 
 
-def course(run: Run, digits: Digits, emit: Callable[[Epoch], None]) -> Course:
+def course(run: Run, digits: Tensors, emit: Callable[[Epoch], None]) -> Course:
     """One run of the map, computed as a model's is."""
     descent = descend_run(run, digits, emit)
     return Course(descent.history, descent.compile_seconds, descent.epoch_seconds)
