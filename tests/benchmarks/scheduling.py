@@ -3,13 +3,14 @@
 python -m tests.benchmarks.scheduling [the largest number of runs, 10000 if not given]
 """
 
+import itertools
 import os
 import resource
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,12 @@ import pandas as pd
 from distributed import Client
 
 from stages.core.data.mnist import Digits, Split
+from stages.core.engine.tensors import Tensors
 from stages.core.files import replacing
 from stages.core.parallel.cluster import connect
 from stages.core.parallel.dispatch import run_all
 from stages.core.parallel.replicates import Run, descend_run
+from stages.core.report.sweep_map import course
 from stages.core.settings import Model
 from tests import dask_cluster
 
@@ -31,11 +34,7 @@ cloudpickle.register_pickle_by_value(sys.modules[__name__])  # a worker does not
 
 TABLE = Path("reports/scheduling.csv")
 ROUNDS = 3
-RUNS = 8
-"""Real runs in a round."""
-
-SETTINGS, LENGTHS = Model(batch_size=128, learning_rate=0.1), (3, 20)
-"""Epochs of a run: as in the map, where what scheduling costs shows first, and as in train."""
+SETTINGS = Model(batch_size=128, learning_rate=0.1)
 
 
 def main() -> None:
@@ -44,14 +43,9 @@ def main() -> None:
     counts = [count for count in (10, 100, 1_000, 10_000, 100_000) if count <= most]
     with joined() as client:
         rows = [overhead("threads", client, count) for count in counts]
-    with cluster_of(1) as one, cluster_of(2) as two:
-        rows += [overhead("2 processes", two, count) for count in counts]
-        clients = {"1 process": one, "2 processes": two}
-        rows += throughput("waiting", clients, waiting, range(RUNS), None)
-        for epochs in LENGTHS:
-            runs = [Run(SETTINGS, epochs, seed) for seed in range(RUNS)]
-            rows += throughput(f"throughput, {epochs} epochs", clients, descend_run, runs, _digits())
-    table = pd.DataFrame(rows)
+    with cluster_of(2) as client:
+        rows += [overhead("2 processes", client, count) for count in counts]
+    table = pd.DataFrame(rows + throughput(_digits()))
     with replacing(TABLE) as temporary:
         table.to_csv(temporary, index=False, float_format="%.4g", lineterminator="\n")
     print(table.to_string(index=False))
@@ -83,22 +77,40 @@ def overhead(workers: str, client: Client, runs: int) -> dict[str, Any]:
     return {"measured": "overhead", "workers": workers, **_row(runs, time.perf_counter() - began)}
 
 
-def throughput(
-    measured: str, clients: dict[str, Client], function: Callable, tasks: Sequence, shared: Any
-) -> list[dict[str, Any]]:
-    """The tasks by each in turn, so that a disturbance meets all; the median, after a round that compiles."""
-    seconds: dict[str, list[float]] = {workers: [] for workers in clients}
-    for _ in range(1 + ROUNDS):
-        for workers, client in clients.items():
-            began = time.perf_counter()
-            run_all(client, function, tasks, shared)
-            seconds[workers].append(time.perf_counter() - began)
-    medians = {workers: statistics.median(found[1:]) for workers, found in seconds.items()}
-    first = next(iter(medians.values()))
-    return [
-        {"measured": measured, "workers": workers, **_row(RUNS, median), "times_one_worker": first / median}
-        for workers, median in medians.items()
-    ]
+def throughput(digits: Digits) -> list[dict[str, Any]]:
+    """Runs that wait, runs as the map has them, runs as train has them, by one worker and by two.
+
+    One cluster after the other, in turn, so that a disturbance meets both, and alone on the machine: an
+    idle worker too takes some of a processor. The median; sending code and data is part of it.
+    """
+    data = Tensors(digits)
+    work = {
+        "waiting": (waiting, range(8), None),
+        "throughput, 3 epochs": (course, [Run(SETTINGS, 3, seed) for seed in range(24)], data),
+        "throughput, 20 epochs": (descend_run, [Run(SETTINGS, 20, seed) for seed in range(8)], data),
+    }
+    seconds: dict[tuple[str, int], list[float]] = {}
+    for _, workers in itertools.product(range(ROUNDS), (1, 2)):
+        with cluster_of(workers) as client:
+            compiling = [Run(SETTINGS, 1, seed) for seed in range(2 * workers)]
+            run_all(client, descend_run, compiling, data)
+            for measured, task in work.items():
+                began = time.perf_counter()
+                run_all(client, *task)
+                seconds.setdefault((measured, workers), []).append(time.perf_counter() - began)
+    rows = []
+    for measured, (_, runs, _) in work.items():
+        one, two = (statistics.median(seconds[measured, workers]) for workers in (1, 2))
+        rows += [
+            {
+                "measured": measured,
+                "workers": workers,
+                **_row(len(runs), median),
+                "times_one_worker": one / median,
+            }
+            for workers, median in (("1 process", one), ("2 processes", two))
+        ]
+    return rows
 
 
 def waiting(task, shared, emit):
