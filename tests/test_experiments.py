@@ -42,6 +42,7 @@ def test_experiments_in_temporary_workspaces_log_into_the_users_store(project):
     for rate, name in (("0.02", "in-temp"), ("0.03", "first"), ("0.04", "second")):
         tags = runs[rate].data.tags
         assert (tags["state"], tags["dvc.experiment"], tags["dvc.baseline"]) == ("experiment", name, baseline)
+        assert runs[rate].info.run_name == f"batch_8 [{name}]"
         assert runs[rate].info.status == "FINISHED" and "replayed" not in tags
         assert runs[rate].info.artifact_uri.startswith(str(project.folder / "mlartifacts"))
     assert runs["0.01"].data.tags["state"] == "current"
@@ -68,7 +69,9 @@ def test_a_lost_experiment_is_replayed_by_its_name(project):
     assert "batch_8: no finished run" not in project.run("python", "-m", "stages.sync", "--check").stdout
     project.run("python", "-m", "stages.sync", "--rev", "first", "--check", expect=1)
     project.run("python", "-m", "stages.sync", "--rev", "first")
-    tags = models_runs(project)["0.03"].data.tags
+    replayed = models_runs(project)["0.03"]
+    tags = replayed.data.tags
+    assert replayed.info.run_name == "batch_8 [first]"
     assert (tags["state"], tags["dvc.experiment"], tags["replayed"]) == ("experiment", "first", "true")
     check(project)
 

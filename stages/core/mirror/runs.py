@@ -33,8 +33,14 @@ def start(store: Store, name: str, tags: Mapping[str, str], time: int, parent: s
     tags = {**tags, "mlflow.user": _user(), "process": process.identity(), "state": "running"}
     if parent:
         tags["mlflow.parentRunId"] = parent
-    run = store.client.create_run(store.experiment, start_time=time, tags=tags, run_name=name)
+    title = labelled(name, tags)
+    run = store.client.create_run(store.experiment, start_time=time, tags=tags, run_name=title)
     return run.info.run_id
+
+
+def labelled(name: str, tags: Mapping[str, str]) -> str:
+    """`name`, followed by the DVC experiment that the run's tags name: the list of runs shows no tags."""
+    return f"{name} [{tags['dvc.experiment']}]" if "dvc.experiment" in tags else name
 
 
 def start_seed(store: Store, parent: str, model: str, seed: int, time: int) -> str:
@@ -111,7 +117,7 @@ def _write(
     params = [Param(key, value) for key, value in record.params.items()]
     tags = [RunTag(key, value) for key, value in {**record.tags, **origin}.items()]
     store.client.log_batch(run, params=params, tags=tags)
-    store.client.update_run(run, name=record.name)
+    store.client.update_run(run, name=labelled(record.name, origin))
     log_points(store, run, points)
 
 
