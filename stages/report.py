@@ -10,7 +10,7 @@ import pandas as pd
 
 from stages.core import process
 from stages.core.data.mnist import Digits, InvalidData, load_arrays
-from stages.core.files import replacing, write_json, write_table
+from stages.core.files import replacing, told, write_json, write_table
 from stages.core.mirror import tracking
 from stages.core.params import Params, read_params_or_exit
 from stages.core.report import (
@@ -39,9 +39,17 @@ def main() -> None:
     params = read_params_or_exit()
     try:
         digits, results = load_arrays(), comparison.read_results(params)
+        write(params, results, digits)
     except (InvalidData, comparison.InvalidResults) as error:
         print(error, file=sys.stderr)
         raise SystemExit(2) from None
+    except OSError as error:  # a full disk, say
+        sys.exit(told(error))
+    tracking.report(params)
+
+
+def write(params: Params, results: Mapping[str, Result], digits: Digits) -> None:
+    """Write all of reports/ that this stage makes."""
     for name, table in measure(params, results, digits).items():
         write_table(REPORTS / f"{name}.csv", table)
     # What is rendered reads the files back: nothing is said that they do not hold.
@@ -49,7 +57,6 @@ def main() -> None:
     write_json(REPORTS / "metrics.json", comparison.summary(numbers.comparison))
     render(params, numbers, digits)
     render_timing(params, numbers)
-    tracking.report(params)
 
 
 def measure(params: Params, results: Mapping[str, Result], digits: Digits) -> dict[str, pd.DataFrame]:

@@ -12,7 +12,7 @@ from stages.core import process, progress, timing
 from stages.core.data.mnist import Digits, InvalidData, load_arrays
 from stages.core.engine.descent import Epoch
 from stages.core.engine.tensors import Tensors
-from stages.core.files import write_json, write_table
+from stages.core.files import told, write_json, write_table
 from stages.core.mirror import sweep_mirror
 from stages.core.parallel import cluster, run_store
 from stages.core.parallel.dispatch import Failure, run_each
@@ -35,14 +35,17 @@ def main() -> None:
         new = [run for run in runs if store.find(*run) is None]
         with process.interruptible(), process.sole_writer(FOLDER):
             courses, failures = train(new, digits, store) if new else ({}, [])
+            write_json(FOLDER / "timing.json", clock(courses, started))
+            if not failures:
+                names = [store.path(*run).stem for run in runs]
+                write_table(TABLE, sweep_map.table(runs, store).assign(run=names))
     except (InvalidData, run_store.DamagedRun, process.Busy, cluster.ClusterUnavailable) as error:
         sys.exit(str(error))
-    write_json(FOLDER / "timing.json", clock(courses, started))
+    except OSError as error:  # a full disk, say; the runs that were kept before it stay
+        sys.exit(told(error))
     if failures:
         print(*failures, sep="\n", file=sys.stderr)
         sys.exit(f"sweep: {len(failures)} of {len(runs)} runs failed; the others are kept in {store.folder}")
-    names = [store.path(*run).stem for run in runs]
-    write_table(TABLE, sweep_map.table(runs, store).assign(run=names))
     sweep_mirror.show()
     seconds = (datetime.now(UTC) - started).total_seconds()
     print(f"sweep: {len(runs)} runs, {len(new)} of them trained now, in {seconds:.0f} s")

@@ -10,6 +10,7 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+from small_disk import small_disk
 
 from stages import report
 from stages.core.params import read_params
@@ -170,6 +171,14 @@ def test_a_model_that_is_not_there_is_one_clear_line_and_exit_2(digits, tmp_path
     assert result.returncode == 2
     assert result.stderr.startswith("models/baseline: cannot be read") and result.stderr.count("\n") == 1
     assert not (tmp_path / "reports").exists()
+
+
+def test_a_full_disk_is_one_line_and_exit_1(digits, tmp_path):
+    write_project(tmp_path, make_params(), digits)
+    with small_disk(tmp_path / "reports", kilobytes=200):
+        result = run_report(tmp_path, make_params())
+    assert result.returncode == 1
+    assert re.fullmatch(r"reports/\S+: No space left on device\n", result.stderr)
 
 
 def test_results_of_other_seeds_are_refused(digits, tmp_path):

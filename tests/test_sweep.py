@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from small_disk import enlarge, small_disk
 
 from stages import sweep
 from stages.core import outcome, process
@@ -155,6 +157,17 @@ def failing_at_high_rates(run, digits, emit):
     if run.settings.learning_rate > 1:
         raise MemoryError("no room")
     return course(run, digits, emit)
+
+
+def test_a_full_disk_is_one_line_and_what_was_kept_is_not_trained_again(project, capsys):
+    with small_disk(project / "data/sweep", kilobytes=16) as folder:  # a run's file takes 4 kB of it
+        with pytest.raises(SystemExit) as caught:
+            sweep.main()
+        assert re.fullmatch(r"data/sweep/\S+: No space left on device", str(caught.value.code))
+        before = set(kept(project))
+        enlarge(folder)
+        sweep.main()
+        assert before and len(trained_now(project)) == 6 - len(before)
 
 
 def test_a_run_that_fails_is_told_with_its_settings_and_the_others_are_kept(project, monkeypatch, capsys):

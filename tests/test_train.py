@@ -1,5 +1,6 @@
 """The stage `train`: one model, all its seeds, everything on disk; a run that diverges is a result."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from small_disk import enlarge, small_disk
 
 from stages.core import model_folder
 from stages.core.engine import network
@@ -113,6 +115,23 @@ def test_a_network_too_large_for_the_memory_is_a_line_for_each_seed(workplace):
         for seed in (0, 1)
     ]
     assert not (workplace / "models" / "huge").exists()
+
+
+def test_a_full_disk_is_one_line_and_with_room_it_is_as_if_nothing_had_been(workplace, trained, tmp_path):
+    (tmp_path / "params.yaml").symlink_to(workplace / "params.yaml")
+    (tmp_path / "data").symlink_to(workplace / "data")
+    with small_disk(tmp_path / "models", kilobytes=2000) as models:  # path.npy has 1.3 MB, two networks 1 MB
+        done = train(tmp_path, "baseline")
+        assert done.returncode == 1
+        assert re.fullmatch(r"models/baseline/\S+: No space left on device\n", done.stderr)
+        enlarge(models)
+        assert train(tmp_path, "baseline").returncode == 0
+        assert without_clock(models / "baseline") == without_clock(trained)
+
+
+def without_clock(folder: Path) -> dict[str, bytes]:
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != "timing.json")
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 def test_an_unknown_model_is_refused_in_one_line(workplace):
