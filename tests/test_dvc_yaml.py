@@ -29,17 +29,21 @@ def imported(path: Path) -> set[Path]:
     return {file for file in files if file.exists()}
 
 
+MIRROR = ROOT / "stages" / "core" / "mirror"
+"""It shows in MLflow what a stage has written, and changes none of it: to edit it trains nothing anew."""
+
+
 def needed(stage: str) -> set[str]:
-    """Every module that a stage imports, directly or through another, its own file included."""
+    """Every module that may change what a stage writes: those it imports, also through others, and its own."""
     found, todo = set(), {ROOT / "stages" / f"{stage}.py"}
     while todo:
         found |= todo
-        todo = {file for path in todo for file in imported(path)} - found
+        todo = {file for path in todo for file in imported(path) if MIRROR not in file.parents} - found
     return {str(path.relative_to(ROOT)) for path in found}
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_stage_depends_on_every_module_that_it_imports_and_on_no_other(stage):
+def test_a_stage_depends_on_every_module_that_may_change_its_outputs_and_on_no_other(stage):
     declared = {dep for dep in body(stage)["deps"] if dep.endswith(".py")}
     assert declared == needed(stage)
 
