@@ -12,6 +12,7 @@ import pytest
 from mlflow import MlflowClient
 
 from stages import sync
+from stages.core.mirror.store import EXPERIMENT
 from tests import mirrored
 from tests.mirrored import MODELS
 
@@ -146,6 +147,17 @@ def test_a_diverged_model_shows_its_status_and_only_finite_numbers(synced):
         losses = mirrored.client(synced).get_metric_history(seed.info.run_id, "train_loss")
         assert [point.step for point in losses] == [0]
     assert "test_loss_mean" not in run.data.metrics
+
+
+def test_runs_that_somebody_else_logged_into_the_experiment_are_left_alone(project, capsys):
+    client = mirrored.client(project)
+    experiment = client.get_experiment_by_name(EXPERIMENT).experiment_id
+    own = client.create_run(experiment, tags={"model": "baseline"}).info.run_id
+    client.create_run(experiment, tags={"mlflow.parentRunId": own})
+    client.set_terminated(own)
+    assert sync.sync(None, only_check=True) == sync.sync(None, only_check=False) == 0
+    assert "agrees with DVC already" in capsys.readouterr().out
+    assert client.get_run(own).data.tags.get("state") is None
 
 
 def test_a_second_sync_changes_nothing(synced, capsys):

@@ -58,7 +58,8 @@ def search(store: Store, condition: str = "") -> list:
 
 def finished(store: Store) -> list[Shown]:
     """All finished runs of models and reports, the newest first, each with the runs nested in it."""
-    everything, nested = search(store), defaultdict(dict)
+    everything = [run for run in search(store) if "state" in run.data.tags]  # others are not this project's
+    nested: dict[str, dict[int, Any]] = defaultdict(dict)
     for run in reversed(everything):
         if parent := run.data.tags.get("mlflow.parentRunId"):
             nested[parent][int(run.data.tags["seed"])] = run
