@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 
-from stages.core.data.mnist import Split
 from stages.core.engine import evaluation, network
 from stages.core.engine.backend import tf
 from stages.core.settings import Model
@@ -34,11 +33,3 @@ def test_the_gradient_norm_is_that_of_backpropagation_by_hand(model):
         [tf.constant(w) for w in weights], tf.constant(images), tf.constant(labels), "relu"
     )
     assert float(norm) == pytest.approx(np.sqrt(sum((array**2).sum() for array in by_hand)), rel=1e-5)
-
-
-def test_a_sample_is_spread_over_the_whole_split():
-    split = Split(np.arange(100).reshape(100, 1, 1).astype(np.uint8), np.arange(100).astype(np.uint8))
-    sample = evaluation.evenly(split, 20)
-    assert sample.labels.tolist() == list(range(0, 100, 5))
-    assert (sample.images.ravel() == sample.labels).all()
-    assert (evaluation.evenly(split, 1000).labels == split.labels).all()

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from stages.core.data.mnist import Split
 from stages.core.engine import chunks, gradients, network
 from stages.core.engine.backend import tf
 
@@ -13,16 +12,6 @@ SAMPLE = 10_000
 
 PROBE = 1_000
 """Training images on which the gradient's norm is taken."""
-
-
-def evenly(split: Split, count: int) -> Split:
-    """At most `count` images spread evenly over `split`, the same whatever the seed.
-
-    MNIST's files are not in random order (some stretches are by tidier writers), so the first
-    rows would be no fair sample.
-    """
-    rows = np.linspace(0, len(split.labels), min(count, len(split.labels)), endpoint=False).astype(int)
-    return Split(split.images[rows], split.labels[rows])
 
 
 def loss_and_accuracy(

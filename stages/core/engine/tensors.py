@@ -28,8 +28,8 @@ class Tensors:
         self._digits = digits
         self.pixels = tf.constant(pixels)
         self.train = _pair(Split(images.reshape(len(labels), -1)[:, pixels], labels))
-        self.sample = _pair(evaluation.evenly(digits.train, evaluation.SAMPLE))
-        self.probe = _pair(evaluation.evenly(digits.train, evaluation.PROBE))
+        self.sample = _pair(digits.train.evenly(evaluation.SAMPLE))
+        self.probe = _pair(digits.train.evenly(evaluation.PROBE))
         self.validation, self.test = _pair(digits.validation), _pair(digits.test)
 
     def __reduce__(self):

@@ -58,7 +58,8 @@ def _of_study(
     if not spanning:
         return None
     settings = results[spanning[0]].settings
-    x, labels = pixels(training.images[:IMAGES], np.float64), training.labels[:IMAGES]
+    images, labels = training.evenly(IMAGES)
+    x = pixels(images, np.float64)
     ways, surfaces = [], []
     for number, (plane, framed) in enumerate(_views({model: paths[model] for model in spanning})):
         frame = around(np.concatenate([project(plane, paths[model]) for model in framed]))
