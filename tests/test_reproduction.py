@@ -56,6 +56,7 @@ def test_another_processor_is_held_to_tolerances_instead():
     assert not verdict(run(), run(other, "B", loss=0.6)).reproduced
     assert not verdict(run(), run(other, "B", status="stalled")).reproduced
     assert not verdict(run(), run(other, "A", accuracy=0.905)).reproduced
+    assert not verdict(run(), run({"models/m/model.keras": "x"}, "B")).reproduced, "outputs are missing"
 
 
 def test_the_record_names_commit_machine_versions_and_every_output():

@@ -30,7 +30,7 @@ class Verdict(NamedTuple):
     """`outputs` has a row per output: its path, and what the second run gave.
 
     `reproduced` is whether all is `identical` but clocks, or, on another kind of processor, whether
-    all means are `within` TOLERANCES.
+    the same outputs are there and all means are `within` TOLERANCES.
     """
 
     outputs: pd.DataFrame
@@ -61,9 +61,10 @@ def verdict(committed: Outputs, again: Outputs) -> Verdict:
     words = [_word(path, committed.hashes.get(path), again.hashes.get(path)) for path in paths]
     same_processor = committed.processors == again.processors
     within = _within(committed.comparison, again.comparison)
-    identical = set(words) <= {"identical", "clock"}
+    as_it_should = {"identical", "clock"} if same_processor else {"identical", "clock", "differs"}
+    reproduced = set(words) <= as_it_should and (same_processor or within)
     table = pd.DataFrame({"output": paths, "second run": words})
-    return Verdict(table, same_processor, within, identical or (not same_processor and within))
+    return Verdict(table, same_processor, within, reproduced)
 
 
 def _word(path: str, committed: str | None, again: str | None) -> str:

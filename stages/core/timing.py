@@ -14,11 +14,20 @@ LIBRARIES = ("tensorflow", "keras", "numpy", "dask", "dvc", "mlflow")
 
 
 def processor() -> str:
-    """The processor's name as the system gives it, such as `AMD EPYC 7B13`."""
+    """The processor's kind as the system gives it, such as `AMD EPYC, family 25, model 17`.
+
+    A virtual machine's may be called `AMD EPYC` alone, whichever generation it is.
+    """
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return next(iter(names), platform.processor() or platform.machine())
+    facts = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    name = facts.get("model name", platform.processor() or platform.machine())
+    numbers = [f"{word} {facts[key]}" for word, key in WHICH if key in facts]
+    return ", ".join([name, *numbers])
+
+
+WHICH = (("family", "cpu family"), ("model", "model"))
+"""What tells generations apart, by its key in /proc/cpuinfo."""
 
 
 def versions() -> dict[str, str]:
