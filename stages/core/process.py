@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import psutil
+from dask.system import CPU_COUNT
 
 PR_SET_PDEATHSIG = 1
 """From linux/prctl.h: the signal that the kernel sends to this process when its parent dies."""
@@ -22,8 +23,8 @@ class Busy(RuntimeError):
 
 
 def processors() -> int:
-    """The number of processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """The number of processors that this process may use, by its affinity and its container's share."""
+    return CPU_COUNT
 
 
 def end_with_parent() -> None:
