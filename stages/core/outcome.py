@@ -22,7 +22,7 @@ def status(losses: Sequence[float | None]) -> str:
     `diverged`: the last loss is not finite (or None), or lies above the first. `stalled`: it fell
     by less than 1 % of the first. `undertrained`: by less than half. `learned`: by half or more.
     The thresholds are a convention of this experiment: nothing is learned at a rate of 1e-7 (the
-    loss falls by 0.1 %), the full batch is still on its way after 20 updates (by about 8 %).
+    loss falls by 0.01 %), the full batch is still on its way after 20 updates (by 5 %).
     """
     first, last = losses[0], losses[-1]
     if last is None or not math.isfinite(last) or last > first:

@@ -62,7 +62,8 @@ def _run(command: Sequence) -> str:
     """Run one of PostgreSQL's programs, as its account if we are root; what it printed."""
     account = pwd.getpwnam(ACCOUNT) if os.geteuid() == 0 else None
     who = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []} if account else {}
-    done = subprocess.run([str(part) for part in command], stdout=-1, stderr=-2, text=True, cwd="/", **who)
+    output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    done = subprocess.run([str(part) for part in command], cwd="/", **output, **who)
     if done.returncode:
         raise subprocess.CalledProcessError(done.returncode, command[0], done.stdout)
     return done.stdout

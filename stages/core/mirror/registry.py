@@ -17,7 +17,7 @@ LOGGED = "models:/"
 
 
 def best(records: Iterable[ModelRecord]) -> ModelRecord | None:
-    """The model that the report calls best (report.comparison.best), among all; None if none is fit."""
+    """The best of all models, by the rule of the report (report.comparison.best); None if none is fit."""
     fit = [record for record in records if record.model.tags["status"] not in outcome.UNFIT]
     return max(fit, key=_rank, default=None)
 

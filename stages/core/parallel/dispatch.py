@@ -15,8 +15,8 @@ from stages.core.parallel.cluster import ClusterUnavailable
 from stages.core.parallel.shipment import Shipment, packed_code
 
 TRIES = 3
-"""A run that raises is computed again this often at most. A worker that dies is not the run's failure
-until Dask's own `distributed.scheduler.allowed-failures` of them died with it."""
+"""A run that raises is tried this often at most, the first time included. A worker that dies is not the
+run's failure until Dask's own `distributed.scheduler.allowed-failures` of them died with it."""
 
 ROOT = Path(__file__).parents[3]
 

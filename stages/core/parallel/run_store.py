@@ -100,6 +100,6 @@ def digest_of(digits: Digits) -> str:
 
 
 def digest_of_engine(folder: Path = Path(__file__).parent.parent / "engine") -> str:
-    """SHA-256 of ENGINE's syntax trees: comments and layout may change without training anew."""
+    """SHA-256 of ENGINE's syntax trees: comments and layout may change and train nothing anew."""
     trees = [ast.dump(ast.parse((folder / f"{module}.py").read_text("utf-8"))) for module in ENGINE]
     return hashlib.sha256("\n".join(trees).encode()).hexdigest()
