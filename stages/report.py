@@ -39,13 +39,14 @@ def main() -> None:
     params = read_params_or_exit()
     try:
         digits, results = load_arrays(), comparison.read_results(params)
-        write(params, results, digits)
+        with process.interruptible():
+            write(params, results, digits)
+            tracking.report(params)
     except (InvalidData, comparison.InvalidResults) as error:
         print(error, file=sys.stderr)
         raise SystemExit(2) from None
     except OSError as error:  # a full disk, say
         sys.exit(told(error))
-    tracking.report(params)
 
 
 def write(params: Params, results: Mapping[str, Result], digits: Digits) -> None:

@@ -34,7 +34,7 @@ MIRROR = ROOT / "stages" / "core" / "mirror"
 
 
 def needed(stage: str) -> set[str]:
-    """Every module that may change what a stage writes: its own and all that it imports, through others too."""
+    """Every module that may change what a stage writes: its own, and all that it imports in turn."""
     found, todo = set(), {ROOT / "stages" / f"{stage}.py"}
     while todo:
         found |= todo

@@ -226,8 +226,34 @@ def crown_another(project, store):
 
 
 def delete_the_report(project, store):
-    (run,) = mirrored.runs(project, "tags.report = 'true'")
-    store.delete_run(run.info.run_id)
+    store.delete_run(current_report(project).info.run_id)
+
+
+def lose_the_reports_artifacts(project, store):
+    shutil.rmtree(current_report(project).info.artifact_uri)
+
+
+def lose_a_dataset(project, store):
+    with sqlite3.connect(project.folder / "mlflow.db") as connection:
+        run = current(project, "baseline").info.run_id
+        connection.execute(
+            "DELETE FROM inputs WHERE rowid IN (SELECT rowid FROM inputs WHERE destination_id = ? "
+            "AND source_type = 'DATASET' LIMIT 1)",
+            [run],
+        )
+
+
+def flip_a_byte_of_the_logged_model(project, store):
+    (output,) = current(project, "batch_8").outputs.model_outputs
+    file = Path(store.get_logged_model(output.model_id).artifact_location, "data/model.keras")
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+def current_report(project):
+    (run,) = mirrored.runs(project, "tags.report = 'true' and tags.state = 'current'")
+    return run
 
 
 BREAKAGES = {
@@ -243,6 +269,9 @@ BREAKAGES = {
     take_the_crown: "mnist-digits: champion",
     crown_another: "mnist-digits: champion",
     delete_the_report: "report",
+    lose_the_reports_artifacts: "report",
+    lose_a_dataset: "baseline: datasets",
+    flip_a_byte_of_the_logged_model: "batch_8: model",
 }
 
 

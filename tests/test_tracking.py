@@ -23,7 +23,7 @@ from stages.core.mirror.store import EXPERIMENT, open_store
 from stages.core.params import read_params
 from tests import mirrored, trained
 
-REMEDY = "the results are on disk, and `python -m stages.sync` logs them later"
+REMEDY = "the results go to disk all the same, and `python -m stages.sync` logs them later"
 
 
 @pytest.fixture(scope="module")

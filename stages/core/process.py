@@ -48,8 +48,7 @@ def interruptible() -> Iterator[None]:
     threads: one that computes for a minute more would keep a cancelled training alive. The exit
     code is 128 plus the signal's number, as a shell reports it.
     """
-    handled = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, _stop) for number in handled}
+    before = {number: signal.signal(number, _stop) for number in STOPPING}
     try:
         yield
     except Stopped as stop:
@@ -74,8 +73,12 @@ class Stopped(SystemExit):
     """A signal asked this process to stop; its code is 128 plus the signal's number."""
 
 
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
 def _stop(number: int, frame) -> None:
-    signal.signal(number, signal.SIG_IGN)  # a second one must not interrupt the clearing up
+    for later in STOPPING:  # none must interrupt the clearing up: a closed terminal sends two kinds
+        signal.signal(later, signal.SIG_IGN)
     raise Stopped(128 + number)
 
 

@@ -31,7 +31,8 @@ def view(store: Store, snapshot: Snapshot) -> View:
     standings = [mirror.stand(store, record, everything) for record in records if record]
     report = usable(snapshot.report, report_run.STAGE, unusable)
     shown = mirror.showing(everything, report.tags["dvc.outputs"]) if report else []
-    return View(everything, standings, report, next(iter(shown), None), unusable)
+    whole = (one for one in shown if report_run.is_whole(store, one.id, report))
+    return View(everything, standings, report, next(whole, None), unusable)
 
 
 def usable(read: Callable, name: str, unusable: dict[str, str]) -> Any:
@@ -54,7 +55,7 @@ def check(store: Store, snapshot: Snapshot, working: bool) -> list[Disagreement]
     found = [Disagreement(name, reason, "") for name, reason in seen.unusable.items()]
     found += [wrong for standing in seen.standings for wrong in standing.disagreements]
     if seen.report and not seen.report_shown:
-        found.append(Disagreement(report_run.STAGE, "written", "no finished run"))
+        found.append(Disagreement(report_run.STAGE, "written", "no finished run that has all of it"))
     found += _of_the_sweep(store, snapshot, working)
     found += contradictions(snapshot.root, [standing.record for standing in seen.standings])
     return found + list(_wrong_states(store, seen) if working else [])

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from stages.core.mirror import served
-from stages.core.mirror.artifacts import FILES, SHOWN
+from stages.core.mirror.artifacts import FILES, SHOWN, datasets
 from stages.core.mirror.record import ModelRecord, RunRecord
 from stages.core.mirror.store import Store
 
@@ -70,9 +70,13 @@ def _of_artifacts(store: Store, record: ModelRecord, run: Any) -> Iterator[Disag
         yield Disagreement(
             f"{name}: artifacts", ", ".join(sorted(ARTIFACTS)), f"without {', '.join(missing)}"
         )
-    digests = {entry.dataset.digest for entry in run.inputs.dataset_inputs}
-    if digests != {record.data}:
-        yield Disagreement(f"{name}: datasets", record.data, ", ".join(sorted(digests)) or "none")
+    wanted, logged = (_told(inputs) for inputs in (datasets(record), run.inputs.dataset_inputs))
+    if wanted != logged:
+        yield Disagreement(f"{name}: datasets", wanted, logged or "none")
     models = [output.model_id for output in run.outputs.model_outputs]
     if not any(served.is_whole(store, model, record) for model in models):
         yield Disagreement(f"{name}: model", record.model.tags["dvc.md5"], "none")
+
+
+def _told(inputs: list) -> str:
+    return ", ".join(sorted(f"{entry.dataset.name} {entry.dataset.digest}" for entry in inputs))

@@ -65,14 +65,17 @@ def _facts(origin: Origin) -> Iterator[tuple[str, str]]:
     here = "the working tree, " if origin.in_working_tree else ""
     yield "commit", here + (origin.commit or "none has it")
     yield "experiment", origin.experiment or "none"
-    yield "get back", _way_back(origin)
+    yield "get back", _way_back(origin, repository())
 
 
-def _way_back(origin: Origin) -> str:
+def _way_back(origin: Origin, root: Path) -> str:
+    """The command that brings the files back; words instead where nothing is to be done."""
     folder = str(Path(next(iter(origin.files), "")).parent) if origin.files else "models"
     folder = "/".join(folder.split("/")[:2])
     if origin.in_working_tree:
-        return f"dvc checkout {folder}" if folder.startswith("models") else f"git checkout -- {folder}"
+        if all(_lies_there(root / path, md5) for path, md5 in origin.files.items()):
+            return "not needed: they are in the working tree"
+        return f"dvc checkout -R {folder}" if folder.startswith("models") else "dvc repro report"
     if origin.commit:
         return f"dvc get . {folder} --rev {origin.commit[:12]} --out {origin.run.info.run_id[:8]}"
     return (
@@ -114,6 +117,10 @@ def _holder(root: Path, md5: str) -> str | None:
     holders = (commit for commit in commits if md5 in (git("show", f"{commit}:dvc.lock", folder=root) or ""))
     holder = next(holders, None)
     return git("rev-parse", holder, folder=root) if holder else None
+
+
+def _lies_there(path: Path, md5: str) -> bool:
+    return path.exists() and lockfile.digest(path) == md5
 
 
 def _text(path: Path) -> str:

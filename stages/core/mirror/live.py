@@ -22,8 +22,8 @@ class Sideline:
     """
 
     def __init__(self, remedy: str):
-        """`remedy` ends the warning: what to do about work that was not done."""
-        self._remedy = remedy
+        """`remedy` ends the warning, what to do about work that was not done; it may change meanwhile."""
+        self.remedy = remedy
         self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._failed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="tracking", daemon=True)
@@ -51,7 +51,7 @@ class Sideline:
     def _fail(self, error: Exception) -> None:
         if not self._failed.is_set():
             self._failed.set()
-            warning = f"warning: not logged to MLflow: {in_a_line(error)}; {self._remedy}"
+            warning = f"warning: not logged to MLflow: {in_a_line(error)}; {self.remedy}"
             print(warning, file=sys.stderr, flush=True)
 
 

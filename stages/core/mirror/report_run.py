@@ -40,6 +40,11 @@ def read(root: Path | str, studies: Mapping[str, Study]) -> Report:
     return Report(folder, shown, tags | {f"best.{study}": model for study, model in best.items()})
 
 
+def is_whole(store: Store, run: str, report: Report) -> bool:
+    """Whether all that the report shows is among the run's artifacts."""
+    return {*report.shown, artifacts.FILES} <= {file.path for file in store.client.list_artifacts(run)}
+
+
 def log(store: Store, report: Report, origin: Mapping[str, str], state: str) -> str:
     """Make a run that shows the report; its id."""
     from mlflow.entities import RunTag

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from stages.core.mirror import lockfile
 from stages.core.mirror.record import ModelRecord
 from stages.core.mirror.store import Store
 
@@ -58,7 +59,8 @@ def write_model(folder: Path, keras_file: Path, run: str | None = None, model_id
 
 
 def is_whole(store: Store, model_id: str, record: ModelRecord) -> bool:
-    """Whether the logged model is there, with a model.keras as long as the record's."""
+    """Whether the logged model is there, with the record's model.keras to the byte."""
+    from mlflow.artifacts import download_artifacts
     from mlflow.exceptions import MlflowException
 
     try:
@@ -67,8 +69,12 @@ def is_whole(store: Store, model_id: str, record: ModelRecord) -> bool:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
         return False
-    size = (record.folder / "model.keras").stat().st_size
-    return any(file.path.endswith("model.keras") and file.file_size == size for file in files)
+    if not any(file.path.endswith("model.keras") for file in files):
+        return False
+    with tempfile.TemporaryDirectory() as folder:
+        place = store.client.get_logged_model(model_id).artifact_location
+        copy = download_artifacts(f"{place}/data/model.keras", dst_path=folder)
+        return lockfile.digest(copy) == record.files["model.keras"]
 
 
 def requirements() -> list[str]:

@@ -74,11 +74,25 @@ def open_store() -> Store:
     uri = tracking_uri()
     if file := _sqlite_file(uri):
         with only_one(file.with_name(f"{file.name}.lock"), wait=True):
+            if not file.exists():
+                _make_database(file)
             with sqlite3.connect(file) as database:
                 database.execute("PRAGMA journal_mode=WAL")  # halves the time of a write
             database.close()
             return _open(uri, file.parent)
     return _open(uri, None if uri.startswith(("http://", "https://")) else repository())
+
+
+def _make_database(file: Path) -> None:
+    """Make MLflow's tables beside `file` and move them there: half of them would fit no later start."""
+    with uncollected():
+        import mlflow
+
+        temporary = file.with_name(f".tmp-{file.name}")
+        for left in (temporary, temporary.with_name(f"{temporary.name}-journal")):
+            left.unlink(missing_ok=True)
+        mlflow.MlflowClient(f"sqlite:///{temporary}").search_experiments(max_results=1)
+        os.replace(temporary, file)
 
 
 def _open(uri: str, folder: Path | None) -> Store:

@@ -21,7 +21,8 @@ from stages.core.mirror.live import Sideline
 from stages.core.mirror.store import Store, open_store
 from stages.core.params import Params
 
-REMEDY = "the results are on disk, and `python -m stages.sync` logs them later"
+REMEDY = "the results go to disk all the same, and `python -m stages.sync` logs them later"
+LOST = "the training did not end; runs that are left running are ended by the next start or sync"
 GATHERING = 1
 """Seconds for which numbers are gathered before they are shown: a write takes as long for one as for many."""
 PATIENCE = 60
@@ -42,7 +43,7 @@ class LiveRun:
         self._streamed: dict[int, set[int]] = {}
         self._over = threading.Event()
         self._sideline = Sideline(REMEDY)
-        self._begun = self._completed = False
+        self._begun = self._completing = self._completed = False
 
     def epoch(self, seed: int, epoch: Any) -> None:
         """Show the numbers of an epoch (descent.Epoch) in the run of `seed`, soon; costs nothing here."""
@@ -51,17 +52,23 @@ class LiveRun:
 
     def complete(self, folder: Path | str) -> None:
         """Finish the runs from the files in `folder`, models/<model>; waits a minute for them at most."""
-        self._completed = True
+        self._completing = True
         self._over.set()
         self._do(lambda: self._complete(Path(folder)))
         self._sideline.close(PATIENCE)
+        self._completed = True
 
     def end(self, status: str) -> None:
-        """End the runs that training did not complete, with MLflow's `status`."""
-        if not self._completed:
-            self._over.set()
+        """End the runs that training did not complete, with MLflow's `status`; not those that are being
+        completed: the files are whole, and to finish takes a moment.
+        """
+        if self._completed:
+            return
+        self._over.set()
+        if self._begun and not self._completing:
+            self._sideline.remedy = LOST
             self._do(lambda: self._end(status))
-            self._sideline.close(FAREWELL)
+        self._sideline.close(FAREWELL)
 
     def _do(self, piece: Callable[[], None]) -> None:
         """The store is opened before the first piece, not before training: until there are numbers,
@@ -148,4 +155,8 @@ def report(params: Params) -> None:
 
     sideline = Sideline(REMEDY)
     sideline.do(log)
-    sideline.close(PATIENCE)
+    try:
+        sideline.close(PATIENCE)
+    except process.Stopped:  # what is begun is finished, if that takes a moment only
+        sideline.close(FAREWELL)
+        raise
