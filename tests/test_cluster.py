@@ -257,6 +257,24 @@ def test_a_scheduler_that_goes_away_is_an_error_and_no_hang(tmp_path, monkeypatc
 
 
 @pytest.mark.slow
+def test_a_scheduler_that_is_gone_before_anything_was_sent_is_an_error_too(tmp_path, monkeypatch):
+    with dask_cluster.running(tmp_path, workers=1) as lost:
+        monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", lost.address)
+        with pytest.raises(ClusterUnavailable, match="connection to the Dask scheduler was lost"):
+            with connect() as client:
+                lost.kill(lost.processes[0])
+                run_all(client, deadly, range(3), None)
+
+
+@pytest.mark.slow
+def test_a_worker_that_joined_later_with_other_versions_computes_nothing(joined, monkeypatch):
+    needed = cluster.versions_at_work() | {"numpy": "1.0"}
+    monkeypatch.setattr(dispatch, "versions_at_work", lambda: needed)
+    with pytest.raises(RunsFailed, match=r"the worker tcp://\S+ has numpy \S+ \(accepted: 1\.0\)"):
+        run_all(joined, deadly, [0], None)
+
+
+@pytest.mark.slow
 def test_when_all_workers_have_died_the_runs_wait_for_new_ones_and_these_are_given_everything(
     tmp_path, monkeypatch
 ):

@@ -150,11 +150,3 @@ def test_a_damaged_array_is_named_with_the_command_that_repairs_it(digits, tmp_p
     assert str(tmp_path / f"{name}.npy") in str(caught.value) and words in str(caught.value)
     assert str(caught.value).endswith("; `dvc repro preprocess` makes it again")
     assert "\n" not in str(caught.value)
-
-
-def test_a_sample_is_spread_over_the_whole_split():
-    split = Split(np.arange(100).reshape(100, 1, 1).astype(np.uint8), np.arange(100).astype(np.uint8))
-    sample = split.evenly(20)
-    assert sample.labels.tolist() == list(range(0, 100, 5))
-    assert (sample.images.ravel() == sample.labels).all()
-    assert (split.evenly(1000).labels == split.labels).all()

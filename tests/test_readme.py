@@ -58,5 +58,8 @@ def test_what_the_page_on_clusters_says_of_speed_is_what_was_recorded():
     page = " ".join((ROOT / "docs/cluster.md").read_text(encoding="utf-8").split())
     table = pd.read_csv(ROOT / "reports/scheduling.csv").set_index("measured")
     of_two = table.dropna().groupby(level=0).times_one_worker.max().map("{:.2f}".format)
+    assert table.dropna().query("workers == '2 processes'").times_one_worker.min() >= 1.8
+    shortest = table.loc["throughput, 3 epochs"].milliseconds_per_run.min()
+    assert table.loc["overhead"].query("runs >= 100").milliseconds_per_run.max() < 0.05 * shortest
     for measured in ("throughput, 20 epochs", "throughput, 3 epochs", "waiting"):
         assert f"{of_two[measured]} times" in page

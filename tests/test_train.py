@@ -14,6 +14,7 @@ from small_disk import enlarge, small_disk
 from stages.core import model_folder
 from stages.core.engine import network
 from stages.core.files import write_array
+from tests import dask_cluster
 from tests.project import ROOT, shrink
 
 OUTPUTS = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]["train"]["do"]["outs"]
@@ -34,9 +35,11 @@ def workplace(digits, idx_folder, tmp_path_factory):
     return folder
 
 
-def train(folder: Path, *arguments: str, memory: int | None = None) -> subprocess.CompletedProcess:
+def train(
+    folder: Path, *arguments: str, memory: int | None = None, **variables: str
+) -> subprocess.CompletedProcess:
     """`python -m stages.train` as dvc would call it, without a terminal, with `memory` bytes to address."""
-    environment = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "HOME": str(folder)}
+    environment = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "HOME": str(folder), **variables}
     limit = ["prlimit", f"--as={memory}"] if memory else []
     command = [*limit, sys.executable, "-m", "stages.train", *arguments]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
@@ -127,6 +130,17 @@ def test_a_full_disk_is_one_line_and_with_room_it_is_as_if_nothing_had_been(work
         enlarge(models)
         assert train(tmp_path, "baseline").returncode == 0
         assert without_clock(models / "baseline") == without_clock(trained)
+
+
+@pytest.mark.slow
+def test_on_a_cluster_it_writes_the_same_bytes(workplace, trained, tmp_path):
+    (tmp_path / "params.yaml").symlink_to(workplace / "params.yaml")
+    (tmp_path / "data").symlink_to(workplace / "data")
+    (tmp_path / "cluster").mkdir()
+    with dask_cluster.running(tmp_path / "cluster", workers=2) as cluster:
+        done = train(tmp_path, "baseline", DASK_SCHEDULER_ADDRESS=cluster.address)
+    assert done.returncode == 0, done.stderr
+    assert without_clock(tmp_path / "models/baseline") == without_clock(trained)
 
 
 def without_clock(folder: Path) -> dict[str, bytes]:

@@ -21,15 +21,6 @@ class Split(NamedTuple):
     images: np.ndarray
     labels: np.ndarray
 
-    def evenly(self, count: int) -> "Split":
-        """At most `count` images spread evenly over all, the same whatever the seed.
-
-        MNIST's files are not in random order (some stretches are by tidier writers), so the first
-        rows would be no fair sample.
-        """
-        rows = np.linspace(0, len(self.labels), min(count, len(self.labels)), endpoint=False).astype(int)
-        return Split(self.images[rows], self.labels[rows])
-
 
 class Digits(NamedTuple):
     """The images to learn from, those to choose by, and those that are only ever reported."""

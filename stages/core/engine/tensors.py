@@ -5,6 +5,7 @@ from typing import NamedTuple
 from stages.core.data.mnist import Digits, Split
 from stages.core.engine import epoch, evaluation
 from stages.core.engine.backend import tf
+from stages.core.engine.sampling import evenly
 
 
 class Pair(NamedTuple):
@@ -28,8 +29,8 @@ class Tensors:
         self._digits = digits
         self.pixels = tf.constant(pixels)
         self.train = _pair(Split(images.reshape(len(labels), -1)[:, pixels], labels))
-        self.sample = _pair(digits.train.evenly(evaluation.SAMPLE))
-        self.probe = _pair(digits.train.evenly(evaluation.PROBE))
+        self.sample = _pair(evenly(digits.train, evaluation.SAMPLE))
+        self.probe = _pair(evenly(digits.train, evaluation.PROBE))
         self.validation, self.test = _pair(digits.validation), _pair(digits.test)
 
     def __reduce__(self):

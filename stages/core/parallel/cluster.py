@@ -6,7 +6,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import dask
 from distributed import Client, LocalCluster, Security, rpc
@@ -74,7 +74,7 @@ def _threads() -> Iterator[Client]:
 @contextmanager
 def _joined(address: str) -> Iterator[Client]:
     try:
-        scheduler, workers = asyncio.run(asyncio.wait_for(_versions(address), SECONDS_TO_CONNECT))
+        scheduler, workers = asyncio.run(_versions(address))
     except Exception as error:  # whatever a foreign server or a strange address makes of the first words
         reason = " ".join(str(error).split()) or f"no answer within {SECONDS_TO_CONNECT} s"
         raise ClusterUnavailable(
@@ -85,16 +85,32 @@ def _joined(address: str) -> Iterator[Client]:
     _expect_alike(ours, {f"the worker {worker}": of for worker, of in workers.items()}, EVERYWHERE + AT_WORK)
     if not workers:
         print(f"{redacted(address)}: no worker has joined yet; runs start as they do", file=sys.stderr)
-    with Client(address, timeout=SECONDS_TO_CONNECT, set_as_default=False) as client:
+    try:
+        client = Client(address, timeout=SECONDS_TO_CONNECT, set_as_default=False)
+    except OSError as error:  # it was there a moment ago
+        raise ClusterUnavailable(redacted(f"DASK_SCHEDULER_ADDRESS: {address}: {error}")) from None
+    with client:
         yield client
 
 
+def versions_at_work() -> dict[str, str | None]:
+    """The versions of AT_WORK's libraries in this process; None where one is missing."""
+    found = get_versions(AT_WORK)["packages"]
+    return {name: found[name] for name in AT_WORK}
+
+
 async def _versions(address: str) -> tuple[dict, dict[str, dict]]:
-    """What the scheduler, and each worker, would answer to `get_versions`, before anything is started."""
+    """What the scheduler, and each worker, would answer to `get_versions`, before anything is started.
+
+    A worker that hangs has nothing to say, as one that joins later: Shipment asks each once more.
+    """
     async with rpc(address, connection_args=Security().get_connection_args("client")) as scheduler:
-        message = {"op": "versions", "packages": list(AT_WORK)}
-        workers = await scheduler.broadcast(msg=message, on_error="ignore")
-        return await scheduler.versions(packages=list(AT_WORK)), workers
+        packages, workers = list(AT_WORK), {}
+        own = await asyncio.wait_for(scheduler.versions(packages=packages), SECONDS_TO_CONNECT)
+        with suppress(TimeoutError):
+            asked = scheduler.broadcast(msg={"op": "versions", "packages": packages}, on_error="ignore")
+            workers = await asyncio.wait_for(asked, SECONDS_TO_CONNECT)
+        return own, workers
 
 
 def _expect_alike(ours: Mapping, theirs: Mapping[str, Mapping], packages: tuple[str, ...]) -> None:

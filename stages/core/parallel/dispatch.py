@@ -9,9 +9,8 @@ from typing import Any, NamedTuple
 
 import cloudpickle
 from distributed import CancelledError, Client, Future, Worker, get_worker
-from distributed.comm import CommClosedError
 
-from stages.core.parallel.cluster import ClusterUnavailable
+from stages.core.parallel.cluster import ClusterUnavailable, versions_at_work
 from stages.core.parallel.shipment import Shipment, packed_code
 
 TRIES = 3
@@ -53,7 +52,8 @@ def run_each(
     with _shipped(client, function, shared) as shipment:
         happened: queue.SimpleQueue = queue.SimpleQueue()
         client.subscribe_topic(shipment.name, lambda event: happened.put(event[1]))
-        futures = _submit(client, shipment.name, tasks, happened)
+        with _connected():
+            futures = _submit(client, shipment.name, tasks, happened)
         try:
             for index, outcome in _as_they_happen(client, futures, happened, on_event):
                 failed = isinstance(outcome, BaseException)
@@ -88,12 +88,13 @@ def _shipped(client: Client, function: Callable, shared: Any) -> Iterator[Shipme
         for worker in here:
             client.sync(worker.plugin_add, shipment)
     else:
-        shipment = Shipment(packed_code(ROOT), cloudpickle.dumps(content))
-        client.register_plugin(shipment)
+        shipment = Shipment(packed_code(ROOT), cloudpickle.dumps(content), versions_at_work())
+        with _connected():
+            client.register_plugin(shipment)
     try:
         yield shipment
     finally:
-        with suppress(OSError):
+        with suppress(Exception):  # the scheduler went away, and all of this with it
             for worker in here:
                 client.sync(worker.plugin_remove, shipment.name)
             if not here:
@@ -155,8 +156,15 @@ def _waiting(happened: queue.SimpleQueue) -> list[tuple]:
 
 def _outcomes(client: Client, ended: list[Future]) -> list[Any]:
     errors = {future.key: future.exception() for future in ended if future.status == "error"}
-    try:
+    with _connected():
         results = iter(client.gather([future for future in ended if future.key not in errors]))
-    except (CancelledError, CommClosedError):
-        raise ClusterUnavailable("the connection to the Dask scheduler was lost") from None
     return [errors[future.key] if future.key in errors else next(results) for future in ended]
+
+
+@contextmanager
+def _connected() -> Iterator[None]:
+    """Raise ClusterUnavailable where what the block asks of the cluster finds it gone."""
+    try:
+        yield
+    except (CancelledError, OSError):  # Dask's own errors of a connection are OSErrors
+        raise ClusterUnavailable("the connection to the Dask scheduler was lost") from None

@@ -21,6 +21,7 @@ ENGINE = (
     "gradients",
     "network",
     "optimizers",
+    "sampling",
     "tensors",
 )
 """The modules of which another version may give another number."""

@@ -10,14 +10,16 @@ import itertools
 import pickle
 import sys
 import threading
+import types
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import cloudpickle
 from distributed import Worker, WorkerPlugin
+from distributed.versions import get_versions
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
@@ -35,19 +37,33 @@ class Shipment(WorkerPlugin):
     pickled), so that those of a run that is computed again can be told from new ones.
     """
 
-    def __init__(self, code: bytes, content: bytes | tuple[Callable[[Any, Any, Callable], Any], Any]):
-        """`content` is (function, shared), pickled if it is to travel."""
+    def __init__(
+        self,
+        code: bytes,
+        content: bytes | tuple[Callable[[Any, Any, Callable], Any], Any],
+        versions: Mapping[str, str | None] = types.MappingProxyType({}),
+    ):
+        """`content` is (function, shared), pickled if it is to travel; `versions` are those to run with."""
         self.name = f"runs-{uuid4()}"
         self.code = code
         self.content = content
+        self.versions = dict(versions)
 
     def setup(self, worker: Worker) -> None:
         """Make the code importable; what needs it is unpacked by the first run, in a thread of its own."""
         self.worker, self.unpacking = worker, threading.Lock()
+        found = get_versions(list(self.versions))["packages"]
+        self.unlike = ", ".join(
+            f"{name} {found[name] or 'missing'} (accepted: {version})"
+            for name, version in self.versions.items()
+            if found[name] != version
+        )
         self.archive = _importable(self.code, Path(worker.local_directory)) if self.code else ""
 
     def run(self, index: int, task: bytes) -> Any:
         """`function(task, shared, emit)` on this worker."""
+        if self.unlike:  # it joined when the versions of the others had been compared
+            raise RuntimeError(f"the worker {self.worker.address} has {self.unlike}")
         with self.unpacking:  # imports TensorFlow, for which seconds the worker must still answer
             if isinstance(self.content, bytes):
                 self.content = pickle.loads(self.content)

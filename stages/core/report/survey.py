@@ -7,6 +7,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from stages.core.data.mnist import Split
+from stages.core.engine.sampling import evenly
 from stages.core.params import Params
 from stages.core.report.comparison import Result
 from stages.core.report.frames import Frame, around, regions
@@ -58,7 +59,7 @@ def _of_study(
     if not spanning:
         return None
     settings = results[spanning[0]].settings
-    images, labels = training.evenly(IMAGES)
+    images, labels = evenly(training, IMAGES)
     x = pixels(images, np.float64)
     ways, surfaces = [], []
     for number, (plane, framed) in enumerate(_views({model: paths[model] for model in spanning})):
