@@ -15,7 +15,7 @@ from stages.core.mirror import agreement, repair, snapshot
 from stages.core.mirror.disagreements import Disagreement
 from stages.core.mirror.live import in_a_line
 from stages.core.mirror.snapshot import Snapshot, Unusable
-from stages.core.mirror.store import open_store, repository, tracking_uri
+from stages.core.mirror.store import EXPERIMENT, existing_store, open_store, repository, tracking_uri
 from stages.core.redaction import redacted
 
 LOCK = ".dvc/tmp/mlflow-sync.lock"
@@ -36,14 +36,20 @@ def main() -> None:
 def sync(rev: str | None, only_check: bool) -> int:
     """Mirror the working tree, or the commit `rev`; the exit code."""
     with _snapshot(rev) as held:
-        store = open_store()
         if only_check:
-            return _tell(agreement.check(store, held, working=rev is None))
+            return _tell(_disagreements(held, working=rev is None))
+        store = open_store()
         done, undone = repair.repair(store, held, _working_tree() if rev else held)
     print("\n".join(done or ["MLflow agrees with DVC already" if not undone else "nothing was done"]))
     if undone:
         print("\n".join(undone), file=sys.stderr)
     return int(bool(undone))
+
+
+def _disagreements(held: Snapshot, working: bool) -> Sequence[Disagreement]:
+    if store := existing_store():
+        return agreement.check(store, held, working)
+    return [Disagreement(f"experiment {EXPERIMENT}", f"{len(held.trained())} models", "is not there")]
 
 
 def _tell(found: Sequence[Disagreement]) -> int:

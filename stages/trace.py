@@ -10,7 +10,7 @@ from pathlib import Path
 
 from stages.core.mirror import lineage
 from stages.core.mirror.live import in_a_line
-from stages.core.mirror.store import open_store, tracking_uri
+from stages.core.mirror.store import EXPERIMENT, existing_store, tracking_uri
 from stages.core.redaction import redacted
 
 
@@ -20,7 +20,9 @@ def main() -> None:
     parser.add_argument("what", help="a file that training wrote, wherever it lies now, or a run's id")
     what = parser.parse_args().what
     try:
-        store = open_store()
+        store = existing_store()
+        if store is None:
+            raise lineage.Unknown(f"MLflow has no experiment {EXPERIMENT}; `python -m stages.sync` makes it")
         found = lineage.of_file(store, Path(what)) if Path(what).is_file() else lineage.of_run(store, what)
     except lineage.Unknown as error:
         sys.exit(str(error))

@@ -5,6 +5,9 @@ import hashlib
 import json
 import shutil
 import sqlite3
+import subprocess
+import sys
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -87,6 +90,7 @@ def database(project) -> dict[str, list]:
         "inputs",
         "logged_models",
         "model_versions",
+        "experiments",
     )
     with sqlite3.connect(project.folder / "mlflow.db") as connection:
         return {table: sorted(map(repr, connection.execute(f"SELECT * FROM {table}"))) for table in tables}
@@ -328,8 +332,69 @@ def test_a_model_trained_again_with_the_same_bits_gets_a_new_current_run_and_no_
 def test_a_lost_database_is_made_anew(project):
     for path in project.folder.glob("mlflow.db*"):
         path.unlink()
+    told = project.run("python", "-m", "stages.sync", "--check", expect=1).stdout
+    assert told.splitlines()[1].split(maxsplit=2)[:2] == ["experiment", EXPERIMENT]
+    assert not list(project.folder.glob("mlflow.db*")), "a check makes nothing"
     assert "baseline: replayed" in project.run("python", "-m", "stages.sync").stdout
     assert project.run("python", "-m", "stages.sync", "--check").stdout == "MLflow agrees with DVC\n"
+
+
+def test_a_deleted_experiment_is_told_by_a_check_and_restored_by_a_sync(project, capsys):
+    client = mirrored.client(project)
+    client.delete_experiment(client.get_experiment_by_name(EXPERIMENT).experiment_id)
+    assert sync.sync(None, only_check=True) == 1
+    assert client.get_experiment_by_name(EXPERIMENT).lifecycle_stage == "deleted"
+    assert sync.sync(None, only_check=False) == 0
+    assert client.get_experiment_by_name(EXPERIMENT).lifecycle_stage == "active"
+
+
+@pytest.mark.slow
+def test_a_sigkill_while_the_database_is_made_spoils_no_later_start(project):
+    """Killed after more and more time, until one gets through; after each, the next may start afresh."""
+    code = "from stages.core.mirror.store import open_store; open_store()"
+    database, half_made = project.folder / "mlflow.db", project.folder / ".tmp-mlflow.db"
+    caught = 0
+    for path in project.folder.glob("mlflow.db*"):
+        path.unlink()
+    command = [sys.executable, "-c", code]
+    while caught < 3 and not database.exists():
+        with subprocess.Popen(command, cwd=project.folder, env=project.environment) as opening:
+            while opening.poll() is None and size(half_made) < 20_000 * (caught + 1):
+                time.sleep(0.002)
+            caught += opening.poll() is None
+            opening.kill()
+    assert caught == 3 and not database.exists()
+    assert "baseline: replayed" in project.run("python", "-m", "stages.sync").stdout
+    assert project.run("python", "-m", "stages.sync", "--check").stdout == "MLflow agrees with DVC\n"
+
+
+def size(file: Path) -> int:
+    return file.stat().st_size if file.exists() else 0
+
+
+def trace(project, what: str) -> dict[str, str]:
+    """What `stages.trace` tells of a file or a run, by the word at the line's beginning."""
+    told = project.run("python", "-m", "stages.trace", what).stdout
+    return {line[:12].strip(): line[12:] for line in told.splitlines()}
+
+
+@pytest.mark.slow
+def test_a_file_leads_to_its_run_and_the_run_back_to_its_files(project):
+    model, run = "models/baseline/model.keras", current(project, "baseline").info.run_id
+    told = trace(project, model)
+    assert told["run"].startswith(run) and told["get back"].startswith("not needed")
+    shutil.rmtree(project.folder / "models/baseline")
+    project.run(*trace(project, run)["get back"].split())
+    assert (project.folder / model).exists()
+    assert trace(project, model)["run"] == told["run"]
+
+
+@pytest.mark.slow
+def test_a_report_that_is_not_committed_is_not_to_be_overwritten(project):
+    told = trace(project, "reports/report.md")
+    assert told["get back"].startswith("not needed")
+    (project.folder / "reports/report.md").unlink()
+    assert trace(project, current_report(project).info.run_id)["get back"] == "dvc repro report"
 
 
 def test_a_model_taken_out_of_params_is_superseded_and_not_deleted(project):

@@ -173,6 +173,31 @@ def test_a_training_that_does_not_end_leaves_no_run_running(project, params, rai
     assert len(runs) == 2
 
 
+def test_a_training_that_fails_before_its_first_number_is_no_run(project, params):
+    with pytest.raises(ValueError), tracking.live(params, "baseline"):
+        raise ValueError
+    assert mirrored.runs(project) == []
+
+
+def test_a_signal_while_the_runs_are_completed_leaves_none_running(project, params, monkeypatch):
+    def stop(number, frame):
+        raise process.Stopped(128 + number)
+
+    def slowly(*arguments):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.5)
+        complete(*arguments)
+
+    complete, before = tracking.runs.complete, signal.signal(signal.SIGTERM, stop)
+    monkeypatch.setattr(tracking.runs, "complete", slowly)
+    try:
+        with pytest.raises(process.Stopped):
+            train(params, "baseline")
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert {run.info.status for run in mirrored.runs(project)} == {"FINISHED"}
+
+
 @contextmanager
 def start(project, name="baseline", slowly=1.0):
     """A train stage in a process of its own, `slowly` seconds an epoch; it is gone when the block ends."""
@@ -229,6 +254,20 @@ def test_killing_dvc_ends_its_stage(project, shell):
     with subprocess.Popen(command, cwd=project.folder, env=project.environment) as dvc:
         (_, *_) = until(lambda: len(running(project)) == 3 and running(project))
         dvc.kill()
+    until(lambda: not running(project))
+    assert {run.info.status for run in mirrored.runs(project)} == {"KILLED"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT])
+def test_a_signal_to_dvc_and_its_stage_at_once_leaves_no_run_running(project, number):
+    """As a terminal sends it that is closed, or in which Ctrl-C is typed."""
+    project.environment |= {"SLOWLY": "100"}
+    command = ["dvc", "repro", "-f", "-s", "train@baseline"]
+    options = {"cwd": project.folder, "env": project.environment, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, start_new_session=True, **options) as dvc:
+        until(lambda: len(running(project)) == 3)
+        os.killpg(dvc.pid, number)
     until(lambda: not running(project))
     assert {run.info.status for run in mirrored.runs(project)} == {"KILLED"}
 

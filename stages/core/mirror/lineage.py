@@ -75,7 +75,8 @@ def _way_back(origin: Origin, root: Path) -> str:
     if origin.in_working_tree:
         if all(_lies_there(root / path, md5) for path, md5 in origin.files.items()):
             return "not needed: they are in the working tree"
-        return f"dvc checkout -R {folder}" if folder.startswith("models") else "dvc repro report"
+        model = origin.run.data.tags.get("model")
+        return f"dvc checkout {lockfile.TRAIN}{model}" if model else "dvc repro report"
     if origin.commit:
         return f"dvc get . {folder} --rev {origin.commit[:12]} --out {origin.run.info.run_id[:8]}"
     return (

@@ -26,8 +26,10 @@ class Sideline:
         self.remedy = remedy
         self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._failed = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="tracking", daemon=True)
-        self._thread.start()
+        self._ended = (
+            threading.Event()
+        )  # to join a thread twice does not do: Python 3.11 gives up at a signal
+        threading.Thread(target=self._run, name="tracking", daemon=True).start()
 
     def do(self, piece: Callable[[], None]) -> None:
         """Have `piece` called when all that was handed in before it is done."""
@@ -36,8 +38,7 @@ class Sideline:
     def close(self, patience: float) -> bool:
         """Wait until all is done, at most `patience` seconds; whether it was. Nothing is done afterwards."""
         self._work.put(None)
-        self._thread.join(patience)
-        if self._thread.is_alive():
+        if not self._ended.wait(patience):
             self._fail(Unreachable(f"not done after {patience:.0f} seconds"))
         return not self._failed.is_set()
 
@@ -47,6 +48,7 @@ class Sideline:
                 piece()
             except Exception as error:  # MLflow, its database and the network raise without limit
                 self._fail(error)
+        self._ended.set()
 
     def _fail(self, error: Exception) -> None:
         if not self._failed.is_set():

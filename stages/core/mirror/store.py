@@ -67,11 +67,7 @@ def open_store() -> Store:
     MLflow's migrations race when several processes meet an empty database, so one goes first. May
     raise whatever MLflow, the database or the network raises.
     """
-    for name, value in SETTINGS.items():
-        os.environ.setdefault(name, value)
-    for noisy in ("urllib3.connectionpool", "alembic", "mlflow.store.db.utils"):
-        logging.getLogger(noisy).setLevel(logging.ERROR)
-    uri = tracking_uri()
+    uri = _prepared_uri()
     if file := _sqlite_file(uri):
         with only_one(file.with_name(f"{file.name}.lock"), wait=True):
             if not file.exists():
@@ -81,6 +77,25 @@ def open_store() -> Store:
             database.close()
             return _open(uri, file.parent)
     return _open(uri, None if uri.startswith(("http://", "https://")) else repository())
+
+
+def existing_store() -> Store | None:
+    """The store as it is, with nothing made or restored; None where it, or its experiment, is not there."""
+    uri = _prepared_uri()
+    if (file := _sqlite_file(uri)) and not file.exists():
+        return None
+    client = _client(uri)
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    there = experiment is not None and experiment.lifecycle_stage == "active"
+    return Store(client, experiment.experiment_id) if there else None
+
+
+def _prepared_uri() -> str:
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
+    for noisy in ("urllib3.connectionpool", "alembic", "mlflow.store.db.utils"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+    return tracking_uri()
 
 
 def _make_database(file: Path) -> None:
@@ -97,13 +112,18 @@ def _make_database(file: Path) -> None:
 
 def _open(uri: str, folder: Path | None) -> Store:
     """`folder` is where artifacts go, in mlartifacts/, unless the server knows."""
+    client, artifacts = _client(uri), folder and str(folder / "mlartifacts")
+    return Store(client, named_experiment(client, EXPERIMENT, DESCRIPTION, artifacts))
+
+
+def _client(uri: str) -> Any:
     with uncollected():
         import mlflow
 
         mlflow.set_tracking_uri(uri)  # the registry opens a client of its own, which asks for it
-        client = mlflow.MlflowClient(uri, uri)  # imports the database's part
-        artifacts = folder and str(folder / "mlartifacts")
-        return Store(client, named_experiment(client, EXPERIMENT, DESCRIPTION, artifacts))
+        client = mlflow.MlflowClient(uri, uri)
+        client.get_experiment_by_name(EXPERIMENT)  # the first request imports what speaks to the store
+        return client
 
 
 def named_experiment(client: Any, name: str, description: str, artifacts: str | None) -> str:
