@@ -16,8 +16,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 run: $(VENV)/installed
 	@python -c 'from stages.core.params import read_params_or_exit; read_params_or_exit()'
 	@dvc repro
-	@python -m stages.sync
-	@python -m stages.show
+	@python -m stages.sync; code=$$?; python -m stages.show; exit $$code
 
 test: $(VENV)/installed
 	@ruff check .

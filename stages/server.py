@@ -38,7 +38,7 @@ def serve(database: str, folder: Path) -> int:
     print(INVITATION.format(url=address(settings), password=folder / "password"), flush=True)
     places = ["--artifacts-destination", str(folder / "artifacts")]
     command = [sys.executable, "-m", "mlflow", "server", "--app-name", "basic-auth", *places]
-    with subprocess.Popen(command, env=settings, umask=0o077) as server:
+    with subprocess.Popen(command, env=settings, umask=0o077, preexec_fn=process.end_with_parent) as server:
         try:
             return server.wait()
         finally:

@@ -30,7 +30,8 @@ def main() -> None:
     except Unusable as error:
         sys.exit(str(error))
     except Exception as error:  # MLflow, its database and the network raise without limit
-        sys.exit(f"MLflow at {redacted(tracking_uri())}: {in_a_line(error)}")
+        place = redacted(tracking_uri())
+        sys.exit(f"MLflow at {place}: {in_a_line(error)}; once it answers, this command logs what it lacks")
 
 
 def sync(rev: str | None, only_check: bool) -> int:

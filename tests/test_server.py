@@ -1,6 +1,7 @@
 """The same code against a real `mlflow server` over a real PostgreSQL, artifacts handed through it."""
 
 import os
+import signal
 import socket
 import stat
 import subprocess
@@ -60,6 +61,24 @@ def address(project):
         yield url
         server.terminate()
         assert server.wait(60) == 128 + 15
+
+
+def test_after_a_sigkill_the_next_start_serves_again():
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        project = mirrored.begin(Path(folder) / "project")
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        environment = project.environment | {"MLFLOW_PORT": str(port)}
+        for how in (signal.SIGKILL, signal.SIGTERM):
+            with begun(project, environment) as server:
+                end = time.monotonic() + 180
+                while not answers(f"http://127.0.0.1:{port}"):
+                    assert server.poll() is None, (project.folder / "said.txt").read_text()
+                    assert time.monotonic() < end
+                    time.sleep(0.5)
+                server.send_signal(how)
+        assert server.returncode == 128 + signal.SIGTERM
 
 
 def begun(project, environment):

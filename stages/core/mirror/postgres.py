@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 ACCOUNT = "postgres"
@@ -43,6 +43,9 @@ def running(folder: Path) -> Iterator[str]:
                 shutil.chown(path, ACCOUNT, ACCOUNT)
         if not (folder / "PG_VERSION").exists():
             _run([binaries / "initdb", "-D", folder, "--auth=trust", "-U", DATABASE, "--no-instructions"])
+        if (folder / "postmaster.pid").exists():  # that of a start that was killed: the folder is ours alone
+            with suppress(subprocess.CalledProcessError):  # it does not run any more
+                _run([binaries / "pg_ctl", "-D", folder, "-w", "-m", "fast", "stop"])
         options = f"-k {sockets} -c listen_addresses='' -c unix_socket_permissions=0700"
         _run([binaries / "pg_ctl", "-D", folder, "-l", folder / "log", "-w", "-o", options, "start"])
         try:

@@ -31,6 +31,8 @@ def read(root: Path | str, studies: Mapping[str, Study]) -> Report:
     shown = [name for name in SHOWN if (folder / name).exists()]
     best = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["best"]
     digests = [[name, lockfile.digest(folder / name)] for name in shown]
+    if unknown := sorted(best.keys() - studies.keys()):
+        raise ValueError(f"{FOLDER}/metrics.json is of the study {unknown[0]!r}, which params.yaml has not")
     answers = [f"{studies[study].question} {model}." for study, model in best.items()]
     tags = {
         "report": "true",
