@@ -31,6 +31,13 @@ def test_what_it_links_to_exists(target):
     assert (ROOT / target).exists()
 
 
+def test_make_run_reproduces_then_syncs_then_shows_the_tables():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    recipe = makefile.partition("\nrun:")[2].partition("\n\n")[0]
+    steps = [recipe.index(step) for step in ("dvc repro", "stages.sync", "stages.show", "exit $$code")]
+    assert steps == sorted(steps)
+
+
 def section(heading: str) -> str:
     """The README from a heading to the next one."""
     return README.partition(f"## {heading}\n")[2].partition("\n## ")[0]

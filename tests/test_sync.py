@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -11,6 +12,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
 from mlflow import MlflowClient
 
@@ -125,6 +127,52 @@ def test_curves_and_metrics_are_those_of_the_files(synced):
             (final,) = [final for final in finals if str(final["seed"]) == seed]
             assert run.data.metrics["test_accuracy"] == final["test_accuracy"]
             assert run.data.metrics.get("test_loss") == final["test_loss"]
+
+
+def test_a_models_run_has_all_that_is_needed_to_compare(synced):
+    """By hand: 600 images in batches of 128 are five updates an epoch."""
+    run, (head,) = current(synced, "baseline"), synced.run("git", "rev-parse", "HEAD").stdout.split()
+    params, metrics, tags = run.data.params, run.data.metrics, run.data.tags
+    expected = {
+        "batch_size": "128",
+        "effective_batch_size": "128",
+        "updates_per_epoch": "5",
+        "updates": "15",
+        "optimizer": "sgd",
+        "seeds": "0, 1",
+    }
+    assert expected.items() <= params.items()
+    assert current(synced, "rate_100").data.params["learning_rate"] == "100.0"
+    accuracies = [seed.data.metrics["test_accuracy"] for seed in seeds_of(synced, run)]
+    assert metrics["test_accuracy_mean"] == pytest.approx(np.mean(accuracies))
+    assert metrics["test_accuracy_std"] == pytest.approx(np.std(accuracies, ddof=1))
+    assert metrics["seconds"] > 0 and metrics["images_per_second"] > 0
+    told = {"studies": "batch_size", "dvc.stage": "train@baseline", "git.commit": head, "git.dirty": "false"}
+    assert told.items() <= tags.items()
+    timing = json.loads((synced.folder / "models/baseline/timing.json").read_text())
+    assert tags["processor"] == timing["processor"]
+    assert tags["version.keras"] == timing["versions"]["keras"]
+    assert re.fullmatch(r"[A-Z].*\.", tags["mlflow.note.content"], re.DOTALL)
+
+
+def test_a_models_run_has_its_data_and_its_pictures(synced):
+    run = current(synced, "baseline")
+    lock = {dep["path"]: dep["md5"] for dep in synced.lock()["train@baseline"]["deps"]}
+    shown = {
+        (tag.value, entry.dataset.digest)
+        for entry in run.inputs.dataset_inputs
+        for tag in entry.tags
+        if tag.key == "mlflow.data.context"
+    }
+    assert shown == {(context, lock["data/arrays"]) for context in ("training", "validation", "test")}
+    for name in ("curves.png", "confusion.png"):
+        assert Path(run.info.artifact_uri, name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_reports_run_has_the_report_and_the_comparison(synced):
+    for name in ("report.md", "comparison.csv"):
+        logged = Path(current_report(synced).info.artifact_uri, name).read_bytes()
+        assert logged == (synced.folder / "reports" / name).read_bytes()
 
 
 def test_a_replayed_run_has_the_times_of_its_training(synced):

@@ -1,6 +1,7 @@
 """Tracking beside a training: what a live run shows, how it ends, and that MLflow's faults reach no stage."""
 
 import hashlib
+import json
 import os
 import re
 import signal
@@ -10,6 +11,7 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -305,6 +307,35 @@ def test_a_store_that_cannot_be_used_costs_one_warning(project, params, monkeypa
     warned(capfd)
 
 
+class ReadOnly(BaseHTTPRequestHandler):
+    """A tracking server that shows its experiment and forbids all that writes."""
+
+    def do_GET(self):
+        self._answer(
+            200, {"experiment": {"experiment_id": "1", "name": EXPERIMENT, "lifecycle_stage": "active"}}
+        )
+
+    def do_POST(self):
+        self._answer(403, {"error_code": "PERMISSION_DENIED", "message": "Permission denied"})
+
+    def _answer(self, status, content):
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(json.dumps(content).encode())
+
+    def log_message(self, *arguments):
+        pass
+
+
+def test_a_server_that_lets_nobody_write_costs_one_warning(project, params, monkeypatch, capfd):
+    with ThreadingHTTPServer(("127.0.0.1", 0), ReadOnly) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.server_port}")
+        train(params, "baseline")
+        server.shutdown()
+    assert "Permission denied" in warned(capfd)
+
+
 def warned(capfd) -> str:
     """The one warning on stderr, which names the remedy and no secret."""
     out, err = capfd.readouterr()
@@ -326,10 +357,11 @@ def test_a_server_that_never_answers_neither_hangs_nor_fails_a_training(project,
     warned(capfd)
 
 
-def test_a_store_that_is_too_slow_is_not_waited_for(project, params, monkeypatch, capfd):
+@pytest.mark.parametrize("slow", [(tracking, "open_store"), (tracking.runs, "log_points")])
+def test_a_store_that_is_too_slow_is_not_waited_for(project, params, monkeypatch, capfd, slow):
     monkeypatch.setattr(tracking, "PATIENCE", 1)
     release = threading.Event()
-    monkeypatch.setattr(tracking, "open_store", lambda: release.wait(60))
+    monkeypatch.setattr(*slow, lambda *arguments: release.wait(60))
     before = time.monotonic()
     train(params, "baseline")
     assert time.monotonic() - before < 10
