@@ -28,6 +28,7 @@ SETTINGS = {
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",  # a pickle may hold any code
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # two lines a run, with a server
     "GIT_PYTHON_REFRESH": "quiet",
 }
 """The environment that MLflow's client runs in, where the user's own does not say otherwise."""
