@@ -123,7 +123,7 @@ def test_the_curves_are_there_while_training_goes_on(project, params):
         run.complete("models/baseline")
 
 
-def test_numbers_of_the_same_second_are_written_together(project, params, monkeypatch):
+def test_numbers_of_the_same_moment_are_written_together(project, params, monkeypatch):
     written, write = [], tracking.runs.log_points
     monkeypatch.setattr(tracking.runs, "log_points", lambda *args: written.append(args[2]) or write(*args))
     with tracking.live(params, "baseline") as run:

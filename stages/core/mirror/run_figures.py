@@ -19,7 +19,7 @@ def write_figures(folder: Path, history: pd.DataFrame, counts: np.ndarray, title
     """Write curves.png and confusion.png into `folder`, which exists; `counts` as `confusion` gives them."""
     figures = {"curves": draw_curves(history, title), "confusion": draw_confusion(counts, title)}
     for name, figure in figures.items():
-        figure.savefig(folder / f"{name}.png", dpi=RESOLUTION)
+        figure.savefig(folder / f"{name}.png", dpi=RESOLUTION, pil_kwargs={"compress_level": 1})
 
 
 def confusion(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -50,15 +50,15 @@ def draw_curves(history: pd.DataFrame, title: str) -> Figure:
 
 
 def draw_confusion(counts: np.ndarray, title: str) -> Figure:
-    """The counts as a table, darker where a larger share of the row's images lies."""
+    """The counts as a table, darker where a larger share of the row's images lies; zeros are left blank."""
     figure = Figure(figsize=(5.5, 5.5))
     figure.subplots_adjust(left=0.1, right=0.97, bottom=0.09, top=0.93)
     axes: Axes = figure.subplots()
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    for (row, column), count in np.ndenumerate(counts):
+    for row, column in np.argwhere(counts):
         ink = "white" if shares[row, column] > 0.5 else "black"
-        axes.text(column, row, count, ha="center", va="center", fontsize=8, color=ink)
+        axes.text(column, row, counts[row, column], ha="center", va="center", fontsize=8, color=ink)
     axes.set(xlabel="answer", ylabel="digit", title=f"{title}: test images, best seed")
     axes.set(xticks=range(10), yticks=range(10))
     return figure

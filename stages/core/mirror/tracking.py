@@ -23,7 +23,7 @@ from stages.core.params import Params
 
 REMEDY = "the results go to disk all the same, and `python -m stages.sync` logs them later"
 LOST = "the training did not end; runs that are left running are ended by the next start or sync"
-GATHERING = 1
+GATHERING = 2
 """Seconds for which numbers are gathered before they are shown: a write takes as long for one as for many."""
 PATIENCE = 60
 """Seconds that a stage waits at its end for a tracking store that is slow."""
