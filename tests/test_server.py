@@ -69,16 +69,20 @@ def test_after_a_sigkill_the_next_start_serves_again():
         project = mirrored.begin(Path(folder) / "project")
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
-        environment = project.environment | {"MLFLOW_PORT": str(port)}
-        for how in (signal.SIGKILL, signal.SIGTERM):
+        url, environment = f"http://127.0.0.1:{port}", project.environment | {"MLFLOW_PORT": str(port)}
+        for how, code in ((signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 128 + signal.SIGTERM)):
             with begun(project, environment) as server:
-                end = time.monotonic() + 180
-                while not answers(f"http://127.0.0.1:{port}"):
-                    assert server.poll() is None, (project.folder / "said.txt").read_text()
-                    assert time.monotonic() < end
-                    time.sleep(0.5)
+                wait(lambda: answers(url) or server.poll() is not None)
                 server.send_signal(how)
-        assert server.returncode == 128 + signal.SIGTERM
+            assert server.returncode == code, (project.folder / "said.txt").read_text()
+            wait(lambda: not answers(url))  # MLflow ends with it
+
+
+def wait(condition, patience=180):
+    end = time.monotonic() + patience
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.5)
 
 
 def begun(project, environment):
@@ -96,7 +100,7 @@ def password(project) -> str:
 def answers(url: str) -> bool:
     try:
         return requests.get(f"{url}/health", timeout=5).ok
-    except requests.ConnectionError:
+    except requests.RequestException:
         return False
 
 
