@@ -73,7 +73,7 @@ def _way_back(origin: Origin, root: Path) -> str:
     folder = str(Path(next(iter(origin.files), "")).parent) if origin.files else "models"
     folder = "/".join(folder.split("/")[:2])
     if origin.in_working_tree:
-        if all(_lies_there(root / path, md5) for path, md5 in origin.files.items()):
+        if all(lockfile.matches(root / path, md5) for path, md5 in origin.files.items()):
             return "not needed: they are in the working tree"
         model = origin.run.data.tags.get("model")
         return f"dvc checkout {lockfile.TRAIN}{model}" if model else "dvc repro report"
@@ -118,10 +118,6 @@ def _holder(root: Path, md5: str) -> str | None:
     holders = (commit for commit in commits if md5 in (git("show", f"{commit}:dvc.lock", folder=root) or ""))
     holder = next(holders, None)
     return git("rev-parse", holder, folder=root) if holder else None
-
-
-def _lies_there(path: Path, md5: str) -> bool:
-    return path.exists() and lockfile.digest(path) == md5
 
 
 def _text(path: Path) -> str:

@@ -26,9 +26,7 @@ class Sideline:
         self.remedy = remedy
         self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._failed = threading.Event()
-        self._ended = (
-            threading.Event()
-        )  # to join a thread twice does not do: Python 3.11 gives up at a signal
+        self._ended = threading.Event()  # a join that a signal interrupts takes the thread for ended, in 3.11
         threading.Thread(target=self._run, name="tracking", daemon=True).start()
 
     def do(self, piece: Callable[[], None]) -> None:

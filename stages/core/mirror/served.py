@@ -74,7 +74,7 @@ def is_whole(store: Store, model_id: str, record: ModelRecord) -> bool:
     with tempfile.TemporaryDirectory() as folder:
         place = store.client.get_logged_model(model_id).artifact_location
         copy = download_artifacts(f"{place}/data/model.keras", dst_path=folder)
-        return lockfile.digest(copy) == record.files["model.keras"]
+        return lockfile.matches(Path(copy), record.files["model.keras"])
 
 
 def requirements() -> list[str]:
