@@ -14,7 +14,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 .PHONY: run test ui server bench verify lock
 
 run: $(VENV)/installed
-	@python -c 'from stages.core.params import read_params_or_exit; read_params_or_exit()'
+	@python -m stages.ready
 	@dvc repro
 	@python -m stages.sync; code=$$?; python -m stages.show; exit $$code
 

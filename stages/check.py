@@ -1,4 +1,4 @@
-"""Read every file that dvc.lock names, in its place and in DVC's cache, and tell which is damaged.
+"""Read every file that dvc.lock names, in its place and in DVC's cache, and DVC's own; tell which is damaged.
 
 A command, not a stage; exit code 1 if there is damage, with the line that mends each.
 """
@@ -9,6 +9,7 @@ from dvc.repo import Repo
 
 from stages.core.integrity import damages, has_remote, held
 from stages.core.mirror.store import repository
+from stages.core.torn_writes import torn
 
 
 def main() -> None:
@@ -16,10 +17,12 @@ def main() -> None:
     root = repository()
     if not (root / "dvc.lock").exists():
         sys.exit(f"{root / 'dvc.lock'}: is not there; `dvc repro` makes it")
+    if unreadable := torn(root):  # and with it all that it names
+        sys.exit("\n".join(map(str, unreadable)))
     repo = Repo(str(root))
     everything = list(held(repo))
     if found := list(damages(root, everything, has_remote(repo))):
-        sys.exit("\n".join(f"{path}: is {fault}; to mend it: {remedy}" for path, fault, remedy in found))
+        sys.exit("\n".join(map(str, found)))
     print(f"all {len(everything)} files and folders that dvc.lock names are whole, here and in DVC's cache")
 
 

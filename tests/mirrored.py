@@ -108,3 +108,21 @@ def runs(project: Project, condition: str = "") -> list:
     if experiment is None:
         return []
     return store.search_runs([experiment.experiment_id], condition, max_results=1000)
+
+
+def parents(project: Project, name: str) -> list:
+    """All runs of a model, without those of its seeds."""
+    found = runs(project, f"tags.model = '{name}'")
+    return [run for run in found if "seed" not in run.data.tags]
+
+
+def current(project: Project, name: str):
+    """The one current run of a model."""
+    (run,) = [run for run in parents(project, name) if run.data.tags["state"] == "current"]
+    return run
+
+
+def current_report(project: Project):
+    """The one current run of the report."""
+    (run,) = runs(project, "tags.report = 'true' and tags.state = 'current'")
+    return run

@@ -1,5 +1,6 @@
 """Damage to what dvc.lock names is found, named, and mended by the very command that is told."""
 
+import json
 import os
 import re
 import subprocess
@@ -85,12 +86,25 @@ def test_a_damaged_file_of_the_report_is_named_with_the_command_that_mends_it(pr
     mended(project, TABLE)
 
 
+@pytest.mark.parametrize("path", [".dvc/tmp/rwlock", "dvc.lock"])
+@pytest.mark.parametrize("length", [0, 40])
+def test_a_file_of_dvc_that_was_cut_short_is_named_with_the_command_that_mends_it(project, path, length):
+    if path == "dvc.lock":
+        content = (project.folder / path).read_text()
+    else:
+        content = json.dumps({"write": {}, "read": {"models": [{"pid": 1, "cmd": "dvc repro"}]}})
+    (project.folder / path).write_text(content[:length])
+    project.run("dvc", "repro", expect=255)
+    mended(project, path)
+
+
 def mended(project, path: str) -> None:
     """The damage is told in one line that begins with `path`; its command mends it, and DVC agrees."""
     done = check(project)
     assert done.returncode == 1 and done.stdout == ""
     (line,) = done.stderr.splitlines()
-    remedy = re.fullmatch(rf"{re.escape(path)}: is .*(?:changed|missing).*; to mend it: (.+)", line)[1]
+    fault = "changed|missing|cut short"
+    remedy = re.fullmatch(rf"{re.escape(path)}: is .*(?:{fault}).*; to mend it: (.+)", line)[1]
     project.run("sh", "-c", remedy)
     assert "are whole" in check(project).stdout
     assert project.stages_due() == []

@@ -19,7 +19,7 @@ from mlflow import MlflowClient
 from stages import sync
 from stages.core.mirror.store import EXPERIMENT
 from tests import mirrored
-from tests.mirrored import MODELS
+from tests.mirrored import MODELS, current, current_report, parents
 
 SEEDS = [0, 1]
 
@@ -62,18 +62,6 @@ def enter(project, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "")  # MLflow sets it; this has it restored
     monkeypatch.chdir(project.folder)
     return project
-
-
-def parents(project, name):
-    """All runs of a model, without those of its seeds."""
-    found = mirrored.runs(project, f"tags.model = '{name}'")
-    return [run for run in found if "seed" not in run.data.tags]
-
-
-def current(project, name):
-    """The one current run of a model."""
-    (run,) = [run for run in parents(project, name) if run.data.tags["state"] == "current"]
-    return run
 
 
 def seeds_of(project, run):
@@ -303,11 +291,6 @@ def flip_a_byte_of_the_logged_model(project, store):
     file.write_bytes(content)
 
 
-def current_report(project):
-    (run,) = mirrored.runs(project, "tags.report = 'true' and tags.state = 'current'")
-    return run
-
-
 BREAKAGES = {
     delete_run: "baseline",
     delete_seed: "baseline, seed 0",
@@ -420,31 +403,6 @@ def size(file: Path) -> int:
     return file.stat().st_size if file.exists() else 0
 
 
-def trace(project, what: str) -> dict[str, str]:
-    """What `stages.trace` tells of a file or a run, by the word at the line's beginning."""
-    told = project.run("python", "-m", "stages.trace", what).stdout
-    return {line[:12].strip(): line[12:] for line in told.splitlines()}
-
-
-@pytest.mark.slow
-def test_a_file_leads_to_its_run_and_the_run_back_to_its_files(project):
-    model, run = "models/baseline/model.keras", current(project, "baseline").info.run_id
-    told = trace(project, model)
-    assert told["run"].startswith(run) and told["get back"].startswith("not needed")
-    shutil.rmtree(project.folder / "models/baseline")
-    project.run(*trace(project, run)["get back"].split())
-    assert (project.folder / model).exists()
-    assert trace(project, model)["run"] == told["run"]
-
-
-@pytest.mark.slow
-def test_a_report_that_is_not_committed_is_not_to_be_overwritten(project):
-    told = trace(project, "reports/report.md")
-    assert told["get back"].startswith("not needed")
-    (project.folder / "reports/report.md").unlink()
-    assert trace(project, current_report(project).info.run_id)["get back"] == "dvc repro report"
-
-
 def test_a_model_taken_out_of_params_is_superseded_and_not_deleted(project):
     before = current(project, "batch_8")
     project.edit(lambda params: params["models"].pop("batch_8"))
@@ -523,6 +481,16 @@ def test_an_unknown_revision_is_told_in_a_line(synced, monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["sync", "--rev", "nowhere"])
     with pytest.raises(SystemExit, match="nowhere: unknown Git revision"):
         sync.main()
+
+
+@pytest.mark.parametrize("content", ["", "schema: '2.0'\nstages:\n  repo"])
+def test_a_lock_that_was_cut_short_is_told_and_supersedes_nothing(project, monkeypatch, content):
+    before = database(project)
+    (project.folder / "dvc.lock").write_text(content)
+    monkeypatch.setattr("sys.argv", ["sync"])
+    with pytest.raises(SystemExit, match="dvc.lock: is cut short; `python -m stages.check` tells"):
+        sync.main()
+    assert database(project) == before
 
 
 def test_without_a_lock_there_is_one_line(project, monkeypatch):

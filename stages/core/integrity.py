@@ -33,6 +33,9 @@ class Damage(NamedTuple):
     fault: str
     remedy: str
 
+    def __str__(self) -> str:
+        return f"{self.path}: is {self.fault}; to mend it: {self.remedy}"
+
 
 def held(repo: Any) -> Iterator[Held]:
     """All that dvc.lock names in a repository (dvc.repo.Repo): each folder, and then each of its files."""

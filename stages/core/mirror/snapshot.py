@@ -88,8 +88,6 @@ class Snapshot(NamedTuple):
 def working_tree() -> Snapshot:
     """What the user's working tree holds. Raises Unusable if nothing was trained there yet."""
     root = repository()
-    if not (root / "dvc.lock").exists():
-        raise Unusable(f"{root / 'dvc.lock'}: is not there; `dvc repro` makes it")
     return _snapshot(root, provenance.commit(root))
 
 
@@ -115,8 +113,8 @@ def revision(name: str) -> Iterator[Snapshot]:
 
 
 def _snapshot(root: Path, origin: dict[str, str]) -> Snapshot:
-    """What lies under `root`. Raises Unusable if params.yaml does not name models and studies."""
-    stages = lockfile.read((root / "dvc.lock").read_text(encoding="utf-8"))
+    """What lies under `root`. Raises Unusable for a dvc.lock or params.yaml that says nothing."""
+    stages = _stages(root)
     try:
         params = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
         studies = {name: Study.model_validate(study) for name, study in params["studies"].items()}
@@ -125,10 +123,19 @@ def _snapshot(root: Path, origin: dict[str, str]) -> Snapshot:
         raise Unusable(f"params.yaml: names no models and studies: {' '.join(str(error).split())}") from None
 
 
+def _stages(root: Path) -> dict[str, lockfile.Stage]:
+    try:
+        return lockfile.read(root)
+    except FileNotFoundError:
+        raise Unusable(f"{root / 'dvc.lock'}: is not there; `dvc repro` makes it") from None
+    except lockfile.Torn as error:
+        raise Unusable(str(error)) from None
+
+
 def _fetch(files: Any, root: Path) -> None:
     for name in ("dvc.lock", "params.yaml"):
         files.get(name, str(root / name))
-    stages = lockfile.read((root / "dvc.lock").read_text(encoding="utf-8"))
+    stages = _stages(root)
     mirrored = (lockfile.TRAIN, report_run.STAGE, sweep_record.STAGE)
     wanted = [stage for name, stage in stages.items() if name.startswith(mirrored)]
     for path in (LABELS, *(path for stage in wanted for path in stage.outs)):
