@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,8 +17,8 @@ SECONDS_TO_START = 60
 class Cluster:
     """The scheduler's address, and the processes."""
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    def __init__(self, folder: Path, threads: int, settings: Mapping[str, str]):
+        self.folder, self.threads, self.settings = folder, threads, settings
         self.processes: list[subprocess.Popen] = []
         file = folder / "scheduler.json"
         self._start(
@@ -31,11 +31,11 @@ class Cluster:
         self.address = json.loads(file.read_text())["address"]
 
     def start_worker(self) -> subprocess.Popen:
-        """A worker with one thread, in a folder of its own."""
+        """A worker in a folder of its own."""
         home = self.folder / f"worker-{len(self.processes)}"
         options = (
             "--nthreads",
-            "1",
+            str(self.threads),
             "--no-nanny",
             "--local-directory",
             str(home),
@@ -63,6 +63,7 @@ class Cluster:
     def _start(self, what: str, *options: str) -> subprocess.Popen:
         strange = ("PYTHONPATH", "DASK_SCHEDULER_ADDRESS")
         environment = {name: value for name, value in os.environ.items() if name not in strange}
+        environment |= self.settings
         with open(self.folder / f"{len(self.processes)}-{what}.log", "w") as log:
             process = subprocess.Popen(
                 [DASK, what, *options], cwd=self.folder, env=environment, stdout=log, stderr=subprocess.STDOUT
@@ -72,9 +73,9 @@ class Cluster:
 
 
 @contextmanager
-def running(folder: Path, workers: int) -> Iterator[Cluster]:
-    """A cluster with so many workers, for the block."""
-    cluster = Cluster(folder)
+def running(folder: Path, workers: int, threads: int = 1, **settings: str) -> Iterator[Cluster]:
+    """A cluster with so many workers of so many threads, and Dask's settings as variables, for the block."""
+    cluster = Cluster(folder, threads, settings)
     try:
         for _ in range(workers):
             cluster.start_worker()

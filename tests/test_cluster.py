@@ -1,6 +1,7 @@
 """Many runs at once: in threads of this process, and on a real cluster whose workers die."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -244,6 +245,27 @@ def test_runs_of_a_worker_that_is_killed_are_computed_elsewhere_and_heard_of_onc
     assert killed[0].returncode is not None
     assert len({process for _, process in ended.values()} - {killed[0].pid}) == 2
     processes.start_worker()
+
+
+def poisonous(task, shared, emit):
+    """Ends its worker's process if it is task 0; else takes so long that it is there when that happens."""
+    time.sleep(0.3 if task == 0 else 0.6)
+    if task == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return task
+
+
+@pytest.mark.slow
+def test_a_run_that_kills_its_workers_is_told_and_those_beside_it_are_computed(tmp_path, monkeypatch):
+    settings = {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0"}
+    with dask_cluster.running(tmp_path, workers=3, threads=2, **settings) as doomed:
+        monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", doomed.address)
+        with connect() as client:
+            client.wait_for_workers(3, timeout=dask_cluster.SECONDS_TO_START)
+            ended = dict(run_each(client, poisonous, range(12), None))
+        assert sum(process.poll() is not None for process in doomed.processes) == 2
+    assert [ended[task] for task in range(1, 12)] == list(range(1, 12))
+    assert isinstance(ended[0], Failure) and "KilledWorker" in str(ended[0])
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from distributed import Client
 from small_disk import enlarge, small_disk
 
 from stages import sweep
@@ -218,12 +219,14 @@ def test_a_killed_worker_and_a_killed_driver_cost_nothing_that_was_finished(
     with dask_cluster.running(folder, workers=3) as cluster:
         with started(project, DASK_SCHEDULER_ADDRESS=cluster.address) as driver:
             wait_for_runs(project, driver, 2)
+            assert len(shipments(cluster)) == 1
             driver.kill()
             driver.wait()
-        before = modified(project)
+        (left,), before = shipments(cluster), modified(project)
         assert 2 <= len(before) < 16
         with started(project, DASK_SCHEDULER_ADDRESS=cluster.address) as driver:
             wait_for_runs(project, driver, len(before) + 1)
+            assert left not in shipments(cluster)
             cluster.kill(cluster.processes[1])
             assert driver.wait(timeout=200) == 0, driver.stderr.read()
     assert len(kept(project)) == 16 and len(trained_now(project)) == 16 - len(before)
@@ -234,6 +237,16 @@ def test_a_killed_worker_and_a_killed_driver_cost_nothing_that_was_finished(
     sweep.main()
     assert kept(here) == kept(project)
     assert (here / "reports/sweep.csv").read_bytes() == (project / "reports/sweep.csv").read_bytes()
+
+
+def shipments(cluster: dask_cluster.Cluster) -> list[str]:
+    """What drivers have sent to the cluster and it still holds."""
+
+    def held(dask_scheduler) -> list[str]:
+        return [name for name in dask_scheduler.worker_plugins if name.startswith("shipment/")]
+
+    with Client(cluster.address, set_as_default=False) as client:
+        return client.run_on_scheduler(held)
 
 
 LONG = {"batch_sizes": [4, 32], "learning_rates": [0.01, 0.1], "seeds": [0, 1, 2, 3], "epochs": 20}

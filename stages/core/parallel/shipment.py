@@ -25,6 +25,9 @@ cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 PACKAGE = "stages"
 
+SHIPMENT = "shipment"
+"""How the name of a shipment begins; its owner follows, and what tells it from the owner's others."""
+
 
 class Abandoned(Exception):
     """Nobody waits for this run any more."""
@@ -39,12 +42,16 @@ class Shipment(WorkerPlugin):
 
     def __init__(
         self,
+        owner: str,
         code: bytes,
         content: bytes | tuple[Callable[[Any, Any, Callable], Any], Any],
         versions: Mapping[str, str | None] = types.MappingProxyType({}),
     ):
-        """`content` is (function, shared), pickled if it is to travel; `versions` are those to run with."""
-        self.name = f"runs-{uuid4()}"
+        """`owner` is the id of the client whose runs these are; `versions` are those to run them with.
+
+        `content` is (function, shared), pickled if it is to travel.
+        """
+        self.name = f"{SHIPMENT}/{owner}/{uuid4()}"
         self.code = code
         self.content = content
         self.versions = dict(versions)
