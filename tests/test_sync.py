@@ -273,6 +273,28 @@ def lose_the_reports_artifacts(project, store):
     shutil.rmtree(current_report(project).info.artifact_uri)
 
 
+def flip_a_byte_of_a_reports_artifact(project, store):
+    flip_a_byte(Path(current_report(project).info.artifact_uri, "report.md"))
+
+
+def flip_a_byte_of_a_models_artifact(project, store):
+    flip_a_byte(Path(current(project, "baseline").info.artifact_uri, "history.csv"))
+
+
+def flip_a_byte_of_what_tells_a_models_files(project, store):
+    flip_a_byte(Path(current(project, "baseline").info.artifact_uri, "files.json"))
+
+
+def lose_a_picture(project, store):
+    Path(current(project, "baseline").info.artifact_uri, "curves.png").unlink()
+
+
+def flip_a_byte(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
 def lose_a_dataset(project, store):
     with sqlite3.connect(project.folder / "mlflow.db") as connection:
         run = current(project, "baseline").info.run_id
@@ -285,10 +307,7 @@ def lose_a_dataset(project, store):
 
 def flip_a_byte_of_the_logged_model(project, store):
     (output,) = current(project, "batch_8").outputs.model_outputs
-    file = Path(store.get_logged_model(output.model_id).artifact_location, "data/model.keras")
-    content = bytearray(file.read_bytes())
-    content[len(content) // 2] ^= 1
-    file.write_bytes(content)
+    flip_a_byte(Path(store.get_logged_model(output.model_id).artifact_location, "data/model.keras"))
 
 
 BREAKAGES = {
@@ -305,6 +324,10 @@ BREAKAGES = {
     crown_another: "mnist-digits: champion",
     delete_the_report: "report",
     lose_the_reports_artifacts: "report",
+    flip_a_byte_of_a_reports_artifact: "report.md changed",
+    flip_a_byte_of_a_models_artifact: "history.csv changed",
+    flip_a_byte_of_what_tells_a_models_files: "files.json changed",
+    lose_a_picture: "curves.png missing",
     lose_a_dataset: "baseline: datasets",
     flip_a_byte_of_the_logged_model: "batch_8: model",
 }

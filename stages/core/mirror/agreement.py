@@ -15,12 +15,17 @@ from stages.core.mirror.store import Store
 
 
 class View(NamedTuple):
-    """A snapshot held against a tracking store; `unusable` has the reason for each model left out."""
+    """A snapshot held against a tracking store.
+
+    `report_faults` is what is wrong with the report's run where `report_shown` is None and there is
+    one; `unusable` has the reason for each model left out.
+    """
 
     everything: list[Shown]
     standings: list[Standing]
     report: Report | None
     report_shown: Shown | None
+    report_faults: list[str]
     unusable: dict[str, str]
 
 
@@ -31,8 +36,9 @@ def view(store: Store, snapshot: Snapshot) -> View:
     standings = [mirror.stand(store, record, everything) for record in records if record]
     report = usable(snapshot.report, report_run.STAGE, unusable)
     shown = mirror.showing(everything, report.tags["dvc.outputs"]) if report else []
-    whole = (one for one in shown if report_run.is_whole(store, one.id, report))
-    return View(everything, standings, report, next(whole, None), unusable)
+    faults = [report_run.faults(store, one.id, report) for one in shown]
+    whole = [one for one, wrong in zip(shown, faults, strict=True) if not wrong]
+    return View(everything, standings, report, next(iter(whole), None), next(iter(faults), []), unusable)
 
 
 def usable(read: Callable, name: str, unusable: dict[str, str]) -> Any:
@@ -55,7 +61,8 @@ def check(store: Store, snapshot: Snapshot, working: bool) -> list[Disagreement]
     found = [Disagreement(name, reason, "") for name, reason in seen.unusable.items()]
     found += [wrong for standing in seen.standings for wrong in standing.disagreements]
     if seen.report and not seen.report_shown:
-        found.append(Disagreement(report_run.STAGE, "written", "no finished run that has all of it"))
+        wrong = ", ".join(seen.report_faults) or "no finished run"
+        found.append(Disagreement(f"{report_run.STAGE}: artifacts", "written", wrong))
     found += _of_the_sweep(store, snapshot, working)
     found += contradictions(snapshot.root, [standing.record for standing in seen.standings])
     return found + list(_wrong_states(store, seen) if working else [])

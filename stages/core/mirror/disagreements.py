@@ -4,11 +4,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from stages.core.mirror import served
-from stages.core.mirror.artifacts import FILES, SHOWN, datasets
+from stages.core.mirror.artifacts import datasets, faults_of_model
 from stages.core.mirror.record import ModelRecord, RunRecord
 from stages.core.mirror.store import Store
-
-ARTIFACTS = {*SHOWN, FILES, "curves.png", "confusion.png"}
 
 
 class Disagreement(NamedTuple):
@@ -65,11 +63,9 @@ def _curves(record: RunRecord) -> dict[str, dict[int, float]]:
 
 
 def _of_artifacts(store: Store, record: ModelRecord, run: Any) -> Iterator[Disagreement]:
-    name, held = record.name, {file.path for file in store.client.list_artifacts(run.info.run_id)}
-    if missing := sorted(ARTIFACTS - held):
-        yield Disagreement(
-            f"{name}: artifacts", ", ".join(sorted(ARTIFACTS)), f"without {', '.join(missing)}"
-        )
+    name = record.name
+    if faults := faults_of_model(store, run.info.run_id, record):
+        yield Disagreement(f"{name}: artifacts", "written", ", ".join(faults))
     wanted, logged = (_told(inputs) for inputs in (datasets(record), run.inputs.dataset_inputs))
     if wanted != logged:
         yield Disagreement(f"{name}: datasets", wanted, logged or "none")

@@ -18,10 +18,11 @@ SHOWN = ("report.html", "report.md", "solutions.ipynb", "comparison.csv", "metri
 
 
 class Report(NamedTuple):
-    """The report's files that MLflow shows, under `folder`, and the tags that tell what is in them."""
+    """What MLflow shows of the report in `folder`: what is there, the md5 of each file, the run's tags."""
 
     folder: Path
     shown: list[str]
+    files: dict[str, str]
     tags: dict[str, str]
 
 
@@ -39,12 +40,18 @@ def read(root: Path | str, studies: Mapping[str, Study]) -> Report:
         "dvc.outputs": hashlib.md5(json.dumps(digests).encode()).hexdigest(),
         "mlflow.note.content": " ".join(answers),
     }
-    return Report(folder, shown, tags | {f"best.{study}": model for study, model in best.items()})
+    tags |= {f"best.{study}": model for study, model in best.items()}
+    files = {name: md5 for name, md5 in lockfile.digests(folder).items() if name.partition("/")[0] in shown}
+    return Report(folder, shown, files, tags)
 
 
-def is_whole(store: Store, run: str, report: Report) -> bool:
-    """Whether all that the report shows is among the run's artifacts."""
-    return {*report.shown, artifacts.FILES} <= {file.path for file in store.client.list_artifacts(run)}
+def faults(store: Store, run: str, report: Report) -> list[str]:
+    """Which artifacts the report's run lacks or has with other bytes, with the word for it."""
+    return artifacts.faults(store, run, report.files, _in_repository(report))
+
+
+def _in_repository(report: Report) -> dict[str, str]:
+    return {f"{FOLDER}/{name}": md5 for name, md5 in report.files.items()}
 
 
 def log(store: Store, report: Report, origin: Mapping[str, str], state: str) -> str:
@@ -57,8 +64,7 @@ def log(store: Store, report: Report, origin: Mapping[str, str], state: str) -> 
         for name in report.shown:
             source, copy = report.folder / name, Path(temporary, name)
             (shutil.copytree if source.is_dir() else shutil.copyfile)(source, copy)
-        files = lockfile.digests(temporary)
-        artifacts.write_files(Path(temporary), {f"{FOLDER}/{name}": md5 for name, md5 in files.items()})
+        artifacts.write_files(Path(temporary), _in_repository(report))
         store.client.log_artifacts(run, temporary)
     runs.finish(store, run, "FINISHED", state, runs.now())
     return run

@@ -94,7 +94,12 @@ def existing_store() -> Store | None:
 def _prepared_uri() -> str:
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
-    for noisy in ("urllib3.connectionpool", "alembic", "mlflow.store.db.utils"):
+    for noisy in (
+        "urllib3.connectionpool",
+        "alembic",
+        "mlflow.store.db.utils",
+        "mlflow.store.artifact.artifact_repo",
+    ):
         logging.getLogger(noisy).setLevel(logging.ERROR)
     return tracking_uri()
 
