@@ -12,7 +12,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_aft
 from stages.core.data.failures import Passing, Unavailable
 from stages.core.data.fetching import Limits, bounded, unpacked
 from stages.core.data.sources import InvalidSource, Source, sources
-from stages.core.files import replacing, sha256, told
+from stages.core.files import error_line, replacing, sha256
 from stages.core.params import read_params_or_exit
 
 RAW = Path("data/raw")
@@ -115,7 +115,7 @@ def main() -> None:
         say(str(error))
         raise SystemExit(2) from None
     except (NothingDelivered, OSError) as error:
-        say(told(error) if isinstance(error, OSError) else str(error))
+        say(error_line(error) if isinstance(error, OSError) else str(error))
         raise SystemExit(1) from None
     except KeyboardInterrupt:
         say("interrupted: the files in place are whole")

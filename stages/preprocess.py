@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from stages.core.data.mnist import CLASSES, Digits, InvalidData, Split, read_split
-from stages.core.files import told, write_array, write_json
+from stages.core.files import error_line, write_array, write_json
 from stages.core.params import read_params_or_exit
 
 RAW = Path("data/raw")
@@ -111,7 +111,7 @@ def main() -> None:
         )
         raise SystemExit(1) from None
     except OSError as error:
-        print(told(error), file=sys.stderr)
+        print(error_line(error), file=sys.stderr)
         raise SystemExit(1) from None
     counts = ", ".join(f"{facts[name]['images']:,} {name}" for name in Digits._fields)
     print(f"{ARRAYS}: {counts} images; {facts['unused_images']:,} unused")

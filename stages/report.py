@@ -10,7 +10,7 @@ import pandas as pd
 
 from stages.core import process
 from stages.core.data.mnist import Digits, InvalidData, load_arrays
-from stages.core.files import replacing, told, write_json, write_table
+from stages.core.files import error_line, replacing, write_json, write_table
 from stages.core.mirror import tracking
 from stages.core.params import Params, read_params_or_exit
 from stages.core.report import (
@@ -46,7 +46,7 @@ def main() -> None:
         print(error, file=sys.stderr)
         raise SystemExit(2) from None
     except OSError as error:  # a full disk, say
-        sys.exit(told(error))
+        sys.exit(error_line(error))
 
 
 def write(params: Params, results: Mapping[str, Result], digits: Digits) -> None:

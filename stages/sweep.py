@@ -12,7 +12,7 @@ from stages.core import process, progress, timing
 from stages.core.data.mnist import Digits, InvalidData, load_arrays
 from stages.core.engine.descent import Epoch
 from stages.core.engine.tensors import Tensors
-from stages.core.files import told, write_json, write_table
+from stages.core.files import error_line, write_json, write_table
 from stages.core.mirror import sweep_mirror
 from stages.core.parallel import cluster, run_store
 from stages.core.parallel.dispatch import Failure, run_each
@@ -42,7 +42,7 @@ def main() -> None:
     except (InvalidData, run_store.DamagedRun, process.Busy, cluster.ClusterUnavailable) as error:
         sys.exit(str(error))
     except OSError as error:  # a full disk, say; the runs that were kept before it stay
-        sys.exit(told(error))
+        sys.exit(error_line(error))
     if failures:
         print(*failures, sep="\n", file=sys.stderr)
         sys.exit(f"sweep: {len(failures)} of {len(runs)} runs failed; the others are kept in {store.folder}")

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 from stages.core import process
 from stages.core.mirror import agreement, repair, snapshot
+from stages.core.mirror.background import in_a_line
 from stages.core.mirror.disagreements import Disagreement
-from stages.core.mirror.live import in_a_line
 from stages.core.mirror.snapshot import Snapshot, Unusable
 from stages.core.mirror.store import EXPERIMENT, existing_store, open_store, repository, tracking_uri
 from stages.core.redaction import redacted

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from stages.core.mirror import lineage
-from stages.core.mirror.live import in_a_line
+from stages.core.mirror.background import in_a_line
 from stages.core.mirror.store import EXPERIMENT, existing_store, tracking_uri
 from stages.core.redaction import redacted
 
@@ -28,7 +28,7 @@ def main() -> None:
         sys.exit(str(error))
     except Exception as error:  # MLflow, its database and the network raise without limit
         sys.exit(f"MLflow at {redacted(tracking_uri())}: {in_a_line(error)}")
-    print("\n\n".join(lineage.told(origin) for origin in found))
+    print("\n\n".join(lineage.as_text(origin) for origin in found))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from stages.core import model_folder, process, progress, timing
 from stages.core.data.mnist import Digits, InvalidData, load_arrays
 from stages.core.engine import network
 from stages.core.engine.descent import Descent, Epoch
-from stages.core.files import replacing, told, write_json
+from stages.core.files import error_line, replacing, write_json
 from stages.core.mirror import tracking
 from stages.core.parallel import cluster
 from stages.core.parallel.dispatch import RunsFailed
@@ -37,7 +37,7 @@ def main() -> None:
     except (InvalidData, process.Busy, cluster.ClusterUnavailable, RunsFailed) as error:
         sys.exit(str(error))
     except OSError as error:  # a full disk, say; nothing that was on it before is lost
-        sys.exit(told(error))
+        sys.exit(error_line(error))
     print(_summary(metrics, clock["seconds"]))
 
 

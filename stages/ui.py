@@ -3,7 +3,7 @@
 import os
 import sys
 
-from stages.core.mirror.live import in_a_line
+from stages.core.mirror.background import in_a_line
 from stages.core.mirror.store import open_store, repository, tracking_uri
 from stages.core.redaction import redacted
 

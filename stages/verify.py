@@ -31,7 +31,7 @@ def main() -> None:
         committed = reproduction.outputs(clone)
         _repeat(clone)
         verdict = reproduction.verdict(committed, reproduction.outputs(clone))
-    report = reproduction.told(verdict, _git("rev-parse", "--short", "HEAD"), processor(), versions())
+    report = reproduction.as_markdown(verdict, _git("rev-parse", "--short", "HEAD"), processor(), versions())
     print(report)
     if sys.argv[1:]:
         with replacing(RECORD) as temporary:

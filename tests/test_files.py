@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 
-from stages.core.files import replacing, sha256, told, write_array, write_json
+from stages.core.files import error_line, replacing, sha256, write_array, write_json
 
 
 def test_a_file_appears_when_it_is_whole(tmp_path):
@@ -127,5 +127,5 @@ def test_sha256_is_that_of_the_standard_example(tmp_path):
 def test_an_error_of_the_file_system_is_told_in_one_line_with_the_file(tmp_path):
     with pytest.raises(OSError) as caught, replacing(tmp_path / "file"):
         raise OSError(28, "No space left on device")
-    assert told(caught.value) == f"{tmp_path / 'file'}: No space left on device"
-    assert told(OSError("no number, no file")) == "no number, no file"
+    assert error_line(caught.value) == f"{tmp_path / 'file'}: No space left on device"
+    assert error_line(OSError("no number, no file")) == "no number, no file"

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from stages.core.reproduction import Outputs, outputs, told, verdict
+from stages.core.reproduction import Outputs, as_markdown, outputs, verdict
 
 HASHES = {"models/m/model.keras": "a", "models/m/timing.json": "b", "reports/timing.svg": "c"}
 
@@ -60,7 +60,7 @@ def test_another_processor_is_held_to_tolerances_instead():
 
 
 def test_the_record_names_commit_machine_versions_and_every_output():
-    text = told(verdict(run(), run()), "abc123", "A 1", {"keras": "3"})
+    text = as_markdown(verdict(run(), run()), "abc123", "A 1", {"keras": "3"})
     assert "Reproduced: 3 identical." in text
     assert "Commit abc123, on A 1, with keras 3." in text
     assert all(f"| {path} | identical |" in text for path in HASHES)

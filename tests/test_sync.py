@@ -167,12 +167,12 @@ def test_a_replayed_run_has_the_times_of_its_training(synced):
     for name in MODELS:
         timing = json.loads((synced.folder / f"models/{name}/timing.json").read_text())
         run = current(synced, name)
-        assert told(run.info.start_time) == timing["started"][:19]
+        assert in_utc(run.info.start_time) == timing["started"][:19]
         seconds = timing["seeds"][0]["compile_seconds"] + sum(timing["seeds"][0]["epoch_seconds"])
         assert (run.info.end_time - run.info.start_time) / 1000 == pytest.approx(seconds, abs=0.01)
 
 
-def told(milliseconds: int) -> str:
+def in_utc(milliseconds: int) -> str:
     return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat()[:19]
 
 
@@ -256,11 +256,11 @@ def lose_the_artifacts(project, store):
     shutil.rmtree(project.folder / "mlartifacts")
 
 
-def take_the_crown(project, store):
+def lose_the_alias(project, store):
     store.delete_registered_model_alias("mnist-digits", "champion")
 
 
-def crown_another(project, store):
+def give_the_alias_to_another(project, store):
     another = store.create_model_version("mnist-digits", "nowhere", tags={"model": "rate_100"})
     store.set_registered_model_alias("mnist-digits", "champion", another.version)
 
@@ -320,8 +320,8 @@ BREAKAGES = {
     call_it_superseded: "state",
     change_the_status: "rate_100 (diverged): tag status",
     lose_the_artifacts: "batch_8: model",
-    take_the_crown: "mnist-digits: champion",
-    crown_another: "mnist-digits: champion",
+    lose_the_alias: "mnist-digits: champion",
+    give_the_alias_to_another: "mnist-digits: champion",
     delete_the_report: "report",
     lose_the_reports_artifacts: "report",
     flip_a_byte_of_a_reports_artifact: "report.md changed",

@@ -104,6 +104,6 @@ def sha256(path: Path | str) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def told(error: OSError) -> str:
+def error_line(error: OSError) -> str:
     """An error of the file system in one line: the file and what is wrong with it."""
     return f"{error.filename}: {error.strerror}" if error.filename else str(error)

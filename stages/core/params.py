@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from stages.core.refusals import refusal, told
+from stages.core.refusals import refusal, refusal_lines
 from stages.core.section import Number, Section, Whole
 from stages.core.settings import OPTIMIZER_CONSTANTS, Model
 
@@ -146,7 +146,7 @@ def read_params(path: Path | str = "params.yaml") -> Params:
     try:
         return Params.model_validate(raw)
     except ValidationError as errors:
-        lines = told(errors, raw, Params)
+        lines = refusal_lines(errors, raw, Params)
         raise InvalidParams("\n".join(f"{path}: {line}" for line in lines)) from None
 
 

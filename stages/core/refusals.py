@@ -11,7 +11,7 @@ def refusal(key: str, value: Any, accepted: str) -> PydanticCustomError:
     return PydanticCustomError("refused", "", {"key": key, "value": value, "accepted": accepted})
 
 
-def told(errors: ValidationError, raw: Any, schema: type[BaseModel]) -> list[str]:
+def refusal_lines(errors: ValidationError, raw: Any, schema: type[BaseModel]) -> list[str]:
     """The faults found in `raw` as lines, each place in the file named once.
 
     What is accepted is taken from the description of the schema's field at that place.

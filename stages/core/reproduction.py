@@ -89,7 +89,7 @@ def _within(committed: pd.DataFrame, again: pd.DataFrame) -> bool:
     return not pd.concat(off).any()
 
 
-def told(verdict: Verdict, commit: str, processor: str, versions: Mapping[str, str]) -> str:
+def as_markdown(verdict: Verdict, commit: str, processor: str, versions: Mapping[str, str]) -> str:
     """The verdict as Markdown: one sentence, the machine, a count, then every output."""
     counts = verdict.outputs["second run"].value_counts()
     sentence = "Reproduced" if verdict.reproduced else "NOT reproduced"

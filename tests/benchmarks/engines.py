@@ -25,18 +25,18 @@ def two_descents(digits: Digits, batch_size: int):
 
 def descents(digits: Digits, batch_size: int, seeds: int):
     from stages.core.engine.backend import tf
-    from stages.core.engine.descent import passage, start
+    from stages.core.engine.descent import epoch_function, start
     from stages.core.engine.tensors import Tensors
     from stages.core.settings import Model
 
     settings, data = Model(batch_size=batch_size, learning_rate=RATE), Tensors(digits)
-    states, passages, threads, numbers = {}, {}, ThreadPoolExecutor(seeds), count(1)
+    states, epochs_of, threads, numbers = {}, {}, ThreadPoolExecutor(seeds), count(1)
 
     def train(seed: int, number: int):
         with tf.device(f"CPU:{seed}"):
             if number == 1:
-                states[seed], passages[seed] = start(settings, seed), passage(settings, seed, data)
-            states[seed] = passages[seed](states[seed], number)
+                states[seed], epochs_of[seed] = start(settings, seed), epoch_function(settings, seed, data)
+            states[seed] = epochs_of[seed](states[seed], number)
 
     def epoch():
         number = next(numbers)
@@ -151,7 +151,7 @@ def jax_scan(digits: Digits, batch_size: int):
         return jax.tree.map(lambda weight, gradient: weight - RATE * gradient, weights, gradients), None
 
     @jax.jit
-    def passage(weights, order):
+    def one_epoch(weights, order):
         whole = len(order) // batch_size * batch_size
         weights, _ = lax.scan(update, weights, order[:whole].reshape(-1, batch_size))
         return update(weights, order[whole:])[0] if whole < len(order) else weights
@@ -159,7 +159,7 @@ def jax_scan(digits: Digits, batch_size: int):
     def epoch():
         nonlocal weights
         order = random.permutation(len(labels)).astype(np.int32)
-        weights = jax.block_until_ready(passage(weights, order))
+        weights = jax.block_until_ready(one_epoch(weights, order))
 
     return epoch
 

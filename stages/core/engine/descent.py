@@ -78,9 +78,9 @@ def _descend(
 ) -> Descent:
     began = time.perf_counter()
     state = start(settings, seed)
-    pass_over = passage(settings, seed, digits)
+    run_epoch = epoch_function(settings, seed, digits)
     measure = _measure(settings, state[0], digits)
-    pass_over(state, 1, compile_only=True)
+    run_epoch(state, 1, compile_only=True)
     history = [measure(0, state)]
     compile_seconds = time.perf_counter() - began
     on_epoch(history[0])
@@ -88,7 +88,7 @@ def _descend(
     path, epoch_seconds = [_flat(state[0])], []
     for number in range(1, epochs + 1):
         began = time.perf_counter()
-        state = pass_over(state, number)
+        state = run_epoch(state, number)
         epoch_seconds.append(time.perf_counter() - began)
         history.append(measure(number, state))
         path.append(_flat(state[0]))
@@ -116,7 +116,7 @@ def start(settings: Model, seed: int):
     return weights, optimizers.start(settings.optimizer, settings.constants(), weights), tf.constant(0.0)
 
 
-def passage(settings: Model, seed: int, digits: Tensors) -> Callable:
+def epoch_function(settings: Model, seed: int, digits: Tensors) -> Callable:
     """A function (state, number of the epoch) -> the state after it, as `start` gives the first."""
     count = digits.train.labels.shape[0]
     batch_size = settings.effective_batch_size(count)
@@ -124,14 +124,14 @@ def passage(settings: Model, seed: int, digits: Tensors) -> Callable:
     program = epoch.program(batch_size, settings.optimizer, constants, settings.activation)
     rate = tf.constant(settings.learning_rate, tf.float32)
 
-    def pass_over(state, number: int, compile_only: bool = False):
+    def run_epoch(state, number: int, compile_only: bool = False):
         order = tf.constant(epoch.order_of_images(seed, number, count))
         batches = tf.constant(0 if compile_only else count // batch_size)
         state = program(*state, rate, *digits.train, digits.pixels, order, batches)
         state[-1].numpy()  # wait for it
         return state
 
-    return pass_over
+    return run_epoch
 
 
 def _measure(settings: Model, start: list[tf.Tensor], digits: Tensors) -> Callable:

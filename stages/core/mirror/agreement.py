@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from stages.core.mirror import current as mirror
 from stages.core.mirror import registry, report_run, sweep_mirror, sweep_record
-from stages.core.mirror.current import Shown, Standing
+from stages.core.mirror.current import Match, Shown
 from stages.core.mirror.disagreements import Disagreement
 from stages.core.mirror.report_run import Report
 from stages.core.mirror.reported import contradictions
@@ -22,7 +22,7 @@ class View(NamedTuple):
     """
 
     everything: list[Shown]
-    standings: list[Standing]
+    matches: list[Match]
     report: Report | None
     report_shown: Shown | None
     report_faults: list[str]
@@ -33,12 +33,12 @@ def view(store: Store, snapshot: Snapshot) -> View:
     """Find the runs that show what the snapshot holds."""
     everything, unusable = mirror.finished(store), {}
     records = [usable(partial(snapshot.record, name), name, unusable) for name in snapshot.trained()]
-    standings = [mirror.stand(store, record, everything) for record in records if record]
+    matches = [mirror.match(store, record, everything) for record in records if record]
     report = usable(snapshot.report, report_run.STAGE, unusable)
     shown = mirror.showing(everything, report.tags["dvc.outputs"]) if report else []
     faults = [report_run.faults(store, one.id, report) for one in shown]
     whole = [one for one, wrong in zip(shown, faults, strict=True) if not wrong]
-    return View(everything, standings, report, next(iter(whole), None), next(iter(faults), []), unusable)
+    return View(everything, matches, report, next(iter(whole), None), next(iter(faults), []), unusable)
 
 
 def usable(read: Callable, name: str, unusable: dict[str, str]) -> Any:
@@ -59,12 +59,12 @@ def check(store: Store, snapshot: Snapshot, working: bool) -> list[Disagreement]
     """
     seen = view(store, snapshot)
     found = [Disagreement(name, reason, "") for name, reason in seen.unusable.items()]
-    found += [wrong for standing in seen.standings for wrong in standing.disagreements]
+    found += [wrong for match in seen.matches for wrong in match.disagreements]
     if seen.report and not seen.report_shown:
         wrong = ", ".join(seen.report_faults) or "no finished run"
         found.append(Disagreement(f"{report_run.STAGE}: artifacts", "written", wrong))
     found += _of_the_sweep(store, snapshot, working)
-    found += contradictions(snapshot.root, [standing.record for standing in seen.standings])
+    found += contradictions(snapshot.root, [match.record for match in seen.matches])
     return found + list(_wrong_states(store, seen) if working else [])
 
 
@@ -76,8 +76,8 @@ def _of_the_sweep(store: Store, snapshot: Snapshot, working: bool) -> list[Disag
 
 
 def _wrong_states(store: Store, seen: View) -> Iterator[Disagreement]:
-    for standing in seen.standings:
-        for run, key, value in mirror.tags_due(standing) if standing.shown else []:
+    for match in seen.matches:
+        for run, key, value in mirror.tags_due(match) if match.shown else []:
             held = run.data.tags.get(key, "none")
             yield Disagreement(f"{run.info.run_name}: tag {key}", value, held)
     for run, state in mirror.states_due(judged(seen.everything, seen), _current(seen)):
@@ -85,7 +85,7 @@ def _wrong_states(store: Store, seen: View) -> Iterator[Disagreement]:
         yield Disagreement(subject, state, run.data.tags.get("state", "none"))
     for run in mirror.dead(store):
         yield Disagreement(run.info.run_name, "its process has died", "running")
-    best = registry.best([standing.record for standing in seen.standings])
+    best = registry.best([match.record for match in seen.matches])
     champion = registry.champion(store)
     if not seen.unusable and not registry.agrees(store, champion, best):
         due, held = (_named(tags) for tags in (best and best.model.tags, champion and champion.tags))
@@ -104,5 +104,5 @@ def judged(everything: list[Shown], seen: View) -> list[Shown]:
 
 
 def _current(seen: View) -> set[str]:
-    shown = [*(standing.shown for standing in seen.standings), seen.report_shown]
+    shown = [*(match.shown for match in seen.matches), seen.report_shown]
     return {one.id for one in shown if one}

@@ -38,7 +38,7 @@ class Shown(NamedTuple):
         return self.run.info.run_id
 
 
-class Standing(NamedTuple):
+class Match(NamedTuple):
     """The run that shows a record best, if any does, and where it does not agree with it."""
 
     record: ModelRecord
@@ -76,20 +76,20 @@ def showing(everything: Iterable[Shown], outputs: str) -> list[Shown]:
     return sorted(found, key=lambda shown: shown.tags.get("state") != "current")
 
 
-def stand(store: Store, record: ModelRecord, everything: Iterable[Shown]) -> Standing:
+def match(store: Store, record: ModelRecord, everything: Iterable[Shown]) -> Match:
     """Find the run that shows `record`."""
     found = None
     for shown in showing(everything, record.model.tags["dvc.outputs"]):
         wrong = disagreements.of_model(store, record, shown.run, shown.seeds)
         if not wrong:
-            return Standing(record, shown, [])
+            return Match(record, shown, [])
         found = found or wrong
-    return Standing(record, None, found or [Disagreement(record.name, "trained", "no finished run")])
+    return Match(record, None, found or [Disagreement(record.name, "trained", "no finished run")])
 
 
-def tags_due(standing: Standing) -> Iterator[tuple[Any, str, str]]:
-    """The tags of the standing's runs that may change without a training, and have: run, tag, value."""
-    record, (run, seeds) = standing.record, standing.shown
+def tags_due(match: Match) -> Iterator[tuple[Any, str, str]]:
+    """The tags of the match's runs that may change without a training, and have: run, tag, value."""
+    record, (run, seeds) = match.record, match.shown
     for due, held in [(record.model, run), *((record.seeds[seed], seeds[seed]) for seed in record.seeds)]:
         for key, value in due.tags.items():
             if key != "mlflow.note.content" and held.data.tags.get(key) != value:

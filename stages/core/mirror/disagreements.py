@@ -66,7 +66,7 @@ def _of_artifacts(store: Store, record: ModelRecord, run: Any) -> Iterator[Disag
     name = record.name
     if faults := faults_of_model(store, run.info.run_id, record):
         yield Disagreement(f"{name}: artifacts", "written", ", ".join(faults))
-    wanted, logged = (_told(inputs) for inputs in (datasets(record), run.inputs.dataset_inputs))
+    wanted, logged = (_names(inputs) for inputs in (datasets(record), run.inputs.dataset_inputs))
     if wanted != logged:
         yield Disagreement(f"{name}: datasets", wanted, logged or "none")
     models = [output.model_id for output in run.outputs.model_outputs]
@@ -74,5 +74,5 @@ def _of_artifacts(store: Store, record: ModelRecord, run: Any) -> Iterator[Disag
         yield Disagreement(f"{name}: model", record.model.tags["dvc.md5"], "none")
 
 
-def _told(inputs: list) -> str:
+def _names(inputs: list) -> str:
     return ", ".join(sorted(f"{entry.dataset.name} {entry.dataset.digest}" for entry in inputs))

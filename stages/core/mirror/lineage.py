@@ -49,7 +49,7 @@ def of_run(store: Store, id: str) -> list[Origin]:
     return [_origin(store, everything[parent] if parent else found[0])]
 
 
-def told(origin: Origin) -> str:
+def as_text(origin: Origin) -> str:
     """An origin as text: a line for each fact, and the command that brings the files back."""
     return "\n".join(f"{name:12}{text}" for name, text in _facts(origin))
 

@@ -44,7 +44,7 @@ def agrees(store: Store, held: Any | None, record: ModelRecord | None) -> bool:
     return held is None if record is None else held is not None and serves(store, held, record)
 
 
-def crown(store: Store, record: ModelRecord | None, run: Any) -> list[str]:
+def set_champion(store: Store, record: ModelRecord | None, run: Any) -> list[str]:
     """Serve `record`, which MLflow shows in `run`, or nothing if it is None; what was done, in lines.
 
     The same bytes of the same model make no second version, and a champion that stays one is left alone.

@@ -3,7 +3,7 @@
 from stages.core.mirror import current as mirror
 from stages.core.mirror import lockfile, registry, report_run, runs, sweep_mirror, sweep_record
 from stages.core.mirror.agreement import View, judged, usable, view
-from stages.core.mirror.current import Shown, Standing
+from stages.core.mirror.current import Match, Shown
 from stages.core.mirror.snapshot import Snapshot
 from stages.core.mirror.store import Store
 
@@ -16,11 +16,11 @@ def repair(store: Store, snapshot: Snapshot, working: Snapshot | None) -> tuple[
     """
     done = [f"{name}: had been left running, is ended" for name in mirror.reap(store)]
     seen = view(store, snapshot)
-    for standing in seen.standings:
-        if standing.shown is None:
-            name = standing.record.name
-            _replay(store, snapshot, standing, _state(snapshot, working, f"train@{name}"))
-            done.append(f"{name}: replayed from its files ({standing.disagreements[0].mlflow})")
+    for match in seen.matches:
+        if match.shown is None:
+            name = match.record.name
+            _replay(store, snapshot, match, _state(snapshot, working, f"train@{name}"))
+            done.append(f"{name}: replayed from its files ({match.disagreements[0].mlflow})")
     if seen.report and not seen.report_shown:
         state, origin = _state(snapshot, working, report_run.STAGE), snapshot.origin_of(report_run.STAGE)
         report_run.log(store, seen.report, origin | {"replayed": "true"}, state)
@@ -44,8 +44,8 @@ def _repair_sweep(store: Store, snapshot: Snapshot, working: Snapshot | None) ->
     return done, list(unusable.values())
 
 
-def _replay(store: Store, snapshot: Snapshot, standing: Standing, state: str) -> None:
-    record = standing.record
+def _replay(store: Store, snapshot: Snapshot, match: Match, state: str) -> None:
+    record = match.record
     origin = snapshot.origin_of(f"{lockfile.TRAIN}{record.name}")
     runs.replay(store, record, snapshot.labels(), origin, state)
 
@@ -58,8 +58,8 @@ def _state(snapshot: Snapshot, working: Snapshot | None, stage: str) -> str:
 
 def _settle(store: Store, seen: View) -> list[str]:
     done, everything = [], mirror.finished(store)
-    for standing in seen.standings:
-        for run, key, value in mirror.tags_due(standing) if standing.shown else []:
+    for match in seen.matches:
+        for run, key, value in mirror.tags_due(match) if match.shown else []:
             store.client.set_tag(run.info.run_id, key, value)
             done.append(f"{run.info.run_name}: tag {key} is {value}")
     current = _chosen(everything, seen)
@@ -67,8 +67,8 @@ def _settle(store: Store, seen: View) -> list[str]:
         store.client.set_tag(run.info.run_id, "state", state)
         done.append(f"{run.info.run_name} ({run.info.run_id[:8]}): is {state}")
     if not seen.unusable:
-        best = registry.best([standing.record for standing in seen.standings])
-        done += registry.crown(store, best, best and store.client.get_run(current[best.name]))
+        best = registry.best([match.record for match in seen.matches])
+        done += registry.set_champion(store, best, best and store.client.get_run(current[best.name]))
     return done
 
 
@@ -80,7 +80,7 @@ def _chosen(everything: list[Shown], seen: View) -> dict[str, str]:
     """
     before = {shown.id for shown in seen.everything}
     since = [shown for shown in everything if shown.id not in before]
-    due = [(one.record.name, one.record.model.tags["dvc.outputs"], one.shown) for one in seen.standings]
+    due = [(one.record.name, one.record.model.tags["dvc.outputs"], one.shown) for one in seen.matches]
     if seen.report:
         due.append((report_run.STAGE, seen.report.tags["dvc.outputs"], seen.report_shown))
     return {name: (shown or mirror.showing(since, outputs)[0]).id for name, outputs, shown in due}

@@ -8,9 +8,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from stages.core.mirror import current, provenance, runs, sweep_record
+from stages.core.mirror.background import BackgroundLogger
 from stages.core.mirror.current import Shown, search
 from stages.core.mirror.disagreements import Disagreement
-from stages.core.mirror.live import Sideline
 from stages.core.mirror.record import RunRecord
 from stages.core.mirror.store import Store, named_experiment, open_store
 from stages.core.mirror.sweep_record import STAGE
@@ -30,9 +30,9 @@ REMEDY = "the sweep is on disk, and `python -m stages.sync` logs it later"
 def show() -> None:
     """Log what MLflow does not have of the map in the working directory; trouble costs one warning."""
     wanted, origin = sweep_record.read("."), provenance.here()
-    sideline = Sideline(REMEDY)
-    sideline.do(lambda: _show(open_store(), wanted, origin))
-    sideline.close(PATIENCE)
+    logger = BackgroundLogger(REMEDY)
+    logger.do(lambda: _show(open_store(), wanted, origin))
+    logger.close(PATIENCE)
 
 
 def _show(store: Store, wanted: Mapping[str, RunRecord], origin: Mapping[str, str]) -> None:

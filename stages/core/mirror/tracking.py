@@ -17,7 +17,7 @@ import numpy as np
 from stages.core import process
 from stages.core.mirror import current as mirror
 from stages.core.mirror import lockfile, provenance, record, report_run, runs, series
-from stages.core.mirror.live import Sideline
+from stages.core.mirror.background import BackgroundLogger
 from stages.core.mirror.store import Store, open_store
 from stages.core.params import Params
 
@@ -42,7 +42,7 @@ class LiveRun:
         self._gathered: queue.SimpleQueue[tuple[int, list[series.Point]]] = queue.SimpleQueue()
         self._streamed: dict[int, set[int]] = {}
         self._over = threading.Event()
-        self._sideline = Sideline(REMEDY)
+        self._logger = BackgroundLogger(REMEDY)
         self._begun = self._completing = self._completed = False
 
     def epoch(self, seed: int, epoch: Any) -> None:
@@ -55,7 +55,7 @@ class LiveRun:
         self._completing = True
         self._over.set()
         self._do(lambda: self._complete(Path(folder)))
-        self._sideline.close(PATIENCE)
+        self._logger.close(PATIENCE)
         self._completed = True
 
     def end(self, status: str) -> None:
@@ -66,9 +66,9 @@ class LiveRun:
             return
         self._over.set()
         if self._begun and not self._completing:
-            self._sideline.remedy = LOST
+            self._logger.remedy = LOST
             self._do(lambda: self._end(status))
-        self._sideline.close(FAREWELL)
+        self._logger.close(FAREWELL)
 
     def _do(self, piece: Callable[[], None]) -> None:
         """The store is opened before the first piece, not before training: until there are numbers,
@@ -76,8 +76,8 @@ class LiveRun:
         """
         if not self._begun:
             self._begun = True
-            self._sideline.do(self._open)
-        self._sideline.do(piece)
+            self._logger.do(self._open)
+        self._logger.do(piece)
 
     def _open(self) -> None:
         self._store = open_store()
@@ -153,10 +153,10 @@ def report(params: Params) -> None:
         if state == "current":
             mirror.supersede(store, "tags.report = 'true'", keep=run)
 
-    sideline = Sideline(REMEDY)
-    sideline.do(log)
+    logger = BackgroundLogger(REMEDY)
+    logger.do(log)
     try:
-        sideline.close(PATIENCE)
+        logger.close(PATIENCE)
     except process.Stopped:  # what is begun is finished, if that takes a moment only
-        sideline.close(FAREWELL)
+        logger.close(FAREWELL)
         raise

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from stages.core.report.appearance import by_colour, by_dash, by_shape
-from stages.core.report.vega import Spec, chart, hover, layer, quantity, told
+from stages.core.report.vega import Spec, chart, hover, layer, quantity, tip
 from stages.core.report.wording import number
 
 WIDTH, HEIGHT = 300, 220
@@ -117,10 +117,10 @@ def logarithmic(values: pd.Series) -> Spec:
 def _tooltip(measure: Measure) -> list[Spec]:
     style = ".4~g" if measure.logarithmic else ".2%"
     return [
-        told("model", "model"),
-        told("epoch", "epoch", "d"),
-        told("updates", "updates", ","),
-        told("middle", f"{measure.title.lower()}, median", style),
-        told("lowest", "lowest seed", style),
-        told("highest", "highest seed", style),
+        tip("model", "model"),
+        tip("epoch", "epoch", "d"),
+        tip("updates", "updates", ","),
+        tip("middle", f"{measure.title.lower()}, median", style),
+        tip("lowest", "lowest seed", style),
+        tip("highest", "highest seed", style),
     ]

@@ -8,7 +8,7 @@ import pandas as pd
 
 from stages.core.report.appearance import by_colour, by_dash, by_shape
 from stages.core.report.frames import ASPECT, Frame, leaving
-from stages.core.report.vega import Spec, chart, hover, layer, quantity, records, told
+from stages.core.report.vega import Spec, chart, hover, layer, quantity, records, tip
 from stages.core.report.wording import number
 
 WIDTH = 290
@@ -50,7 +50,7 @@ def _panel(
         ),
         draw("point", clip | {"size": 32, "opacity": 1}, color=color, shape=by_shape(models, labels)),
         draw("point", {"style": "ring"}) | {"data": {"values": [{"x": 0, "y": 0}]}},
-        hover([told("model", "model"), told("epoch", "epoch", "d")], x=x, y=y),
+        hover([tip("model", "model"), tip("epoch", "epoch", "d")], x=x, y=y),
     ]
     return chart(inside, title, WIDTH, WIDTH * ASPECT, layers)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from stages.core.report.vega import Spec, chart, layer, quantity, told
+from stages.core.report.vega import Spec, chart, layer, quantity, tip
 
 COLUMNS = 4
 MAGNIFIED = 3
@@ -25,7 +25,11 @@ def confusion_chart(table: pd.DataFrame) -> Spec:
     words = {"text": quantity("images", format=",")}
     # From here on a cell is shaded so strongly that its number needs the paper's colour.
     dark = f"datum.mistaken && sqrt(datum.images / {most}) > 0.85"
-    lines = [told("digit", "written"), told("read_as", "read as"), told("images", "images", ",")]
+    lines = [
+        tip("digit", "written"),
+        tip("read_as", "read as"),
+        tip("images", "images", ","),
+    ]
     layers = [
         layer("rect", None, "datum.mistaken", **place, color=shade, tooltip=lines),
         layer("text", {"fontSize": 11}, f"datum.images > 0 && !({dark})", **place, **words),
@@ -55,7 +59,10 @@ def worst_chart(table: pd.DataFrame, images: np.ndarray) -> Spec:
         "x": quantity("column", axis=None, scale={"domain": [-0.5, COLUMNS - 0.5], "nice": False}),
         "y": quantity("row", axis=None, scale={"domain": [rows - 0.42, -0.58], "nice": False}),
     }
-    lines = [told("image", "row in the test file", "d"), told("probability", "how sure it is", ".1%")]
+    lines = [
+        tip("image", "row in the test file", "d"),
+        tip("probability", "how sure it is", ".1%"),
+    ]
     size = {"width": TILE, "height": TILE}
     layers = [
         layer("image", size, **place, url={"field": "url"}, tooltip=lines),

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from stages.core import outcome
-from stages.core.report.vega import Spec, chart, layer, quantity, told
+from stages.core.report.vega import Spec, chart, layer, quantity, tip
 from stages.core.report.wording import count, setting
 
 CELL = 52
@@ -43,8 +43,15 @@ def sweep_chart(table: pd.DataFrame, ridge: pd.DataFrame, models: pd.DataFrame) 
     sizes, rates = (list(dict.fromkeys(shown.sort_values(by)[name])) for by, name in AXES)
     place = {"x": _axis("rate", "learning rate", rates), "y": _axis("size", "batch size", sizes)}
     shade = quantity("validation_accuracy", scale={"domain": [0, 1]}, legend=None)
-    lines = [told("size", "batch size"), told("rate", "learning rate"), told("status", "status")]
-    lines += [told("validation_accuracy", "validation accuracy", ".2%"), told("models", "models")]
+    lines = [
+        tip("size", "batch size"),
+        tip("rate", "learning rate"),
+        tip("status", "status"),
+    ]
+    lines += [
+        tip("validation_accuracy", "validation accuracy", ".2%"),
+        tip("models", "models"),
+    ]
     # From here on a cell is shaded so strongly that its number needs the paper's colour.
     dark = "datum.validation_accuracy > 0.85"
     words, dot = {"text": {"field": "words"}}, {"dy": 17, "fontSize": 14, "text": "●"}

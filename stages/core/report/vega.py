@@ -60,7 +60,7 @@ def quantity(field: str, title: str | None = None, **more: Any) -> Spec:
     return {"field": field, "type": "quantitative", "title": title, **more}
 
 
-def told(field: str, title: str, format: str | None = None) -> Spec:
+def tip(field: str, title: str, format: str | None = None) -> Spec:
     """A line of a tooltip."""
     return {"field": field, "title": title} | ({"format": format, "type": "quantitative"} if format else {})
 

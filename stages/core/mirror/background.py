@@ -15,7 +15,7 @@ class Unreachable(TimeoutError):
     """The tracking store has not answered in time."""
 
 
-class Sideline:
+class BackgroundLogger:
     """Work done one piece after the other in a thread of its own, until a piece fails; then no more is.
 
     A failure is told on stderr, once, and never raised: whoever hands in work can go on without it.
