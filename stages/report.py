@@ -43,8 +43,7 @@ def main() -> None:
             write(params, results, digits)
             tracking.report(params)
     except (InvalidData, comparison.InvalidResults) as error:
-        print(error, file=sys.stderr)
-        raise SystemExit(2) from None
+        sys.exit(str(error))
     except OSError as error:  # a full disk, say
         sys.exit(error_line(error))
 

@@ -163,12 +163,12 @@ def test_networks_of_different_shapes_have_no_map_and_it_is_said(digits, tmp_pat
     assert not list((tmp_path / "reports/figures").glob("*descent*"))
 
 
-def test_a_model_that_is_not_there_is_one_clear_line_and_exit_2(digits, tmp_path):
+def test_a_model_that_is_not_there_is_one_clear_line(digits, tmp_path):
     params = make_params()
     write_project(tmp_path, params, digits)
     (tmp_path / "models/baseline/history.csv").unlink()
     result = run_report(tmp_path, params)
-    assert result.returncode == 2
+    assert result.returncode == 1
     assert result.stderr.startswith("models/baseline: cannot be read") and result.stderr.count("\n") == 1
     assert not (tmp_path / "reports").exists()
 
@@ -184,7 +184,7 @@ def test_a_full_disk_is_one_line_and_exit_1(digits, tmp_path):
 def test_results_of_other_seeds_are_refused(digits, tmp_path):
     write_project(tmp_path, make_params(seeds=[0]), digits)
     result = run_report(tmp_path, make_params(seeds=[0, 1]))
-    assert result.returncode == 2 and "was trained with the seeds [0]" in result.stderr
+    assert result.returncode == 1 and "was trained with the seeds [0]" in result.stderr
 
 
 def test_a_removed_model_leaves_the_report_and_its_pictures_go(digits, tmp_path, report_quickly):
