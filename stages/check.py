@@ -15,10 +15,10 @@ from stages.core.torn_writes import torn
 def main() -> None:
     """`python -m stages.check`."""
     root = repository()
-    if not (root / "dvc.lock").exists():
-        sys.exit(f"{root / 'dvc.lock'}: is not there; `dvc repro` makes it")
     if unreadable := torn(root):  # and with it all that it names
         sys.exit("\n".join(map(str, unreadable)))
+    if not (root / "dvc.lock").exists():
+        sys.exit(f"{root / 'dvc.lock'}: is not there; `dvc repro` makes it")
     repo = Repo(str(root))
     everything = list(held(repo))
     if found := list(damages(root, everything, has_remote(repo))):

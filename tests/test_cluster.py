@@ -269,6 +269,16 @@ def test_a_run_that_kills_its_workers_is_told_and_those_beside_it_are_computed(t
 
 
 @pytest.mark.slow
+def test_what_a_killed_driver_left_may_be_cleared_away_by_two_at_once(joined, monkeypatch):
+    left = dispatch.Shipment("Client-gone", b"", (counted, None))
+    monkeypatch.setattr(joined, "run_on_scheduler", lambda *_: [left.name])  # what another has seen as well
+    joined.register_plugin(left)
+    for _ in range(2):
+        dispatch._clear_away_what_was_left(joined)
+    assert run_all(joined, counted, [3], 1) == [4]
+
+
+@pytest.mark.slow
 def test_a_scheduler_that_goes_away_is_an_error_and_no_hang(tmp_path, monkeypatch):
     with dask_cluster.running(tmp_path, workers=1) as lost:
         monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", lost.address)

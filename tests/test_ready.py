@@ -3,6 +3,7 @@
 import subprocess
 
 import pytest
+from dvc.lock import make_lock
 
 from tests.project import clone
 
@@ -57,6 +58,26 @@ def test_a_dvc_lock_that_was_cut_short_is_told_and_left_to_the_user(project):
     assert done.returncode == 1
     assert done.stderr.startswith("dvc.lock: is cut short") and done.stderr.count("\n") == 1
     assert (project.folder / "dvc.lock").exists()
+
+
+def test_a_dvc_lock_in_conflict_is_told_as_such(project):
+    (project.folder / "dvc.lock").write_text("<<<<<<< HEAD\nschema: '2.0'\n=======\n>>>>>>> other\n")
+    done = ready(project)
+    assert done.returncode == 1 and "in conflict" in done.stderr and "--ours" in done.stderr
+
+
+def test_a_lock_that_is_held_for_long_is_left_to_dvc_to_tell(project):
+    tear(project)
+    with make_lock(str(project.folder / ".dvc/tmp/rwlock.lock")):
+        done = ready(project)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (project.folder / ".dvc/tmp/rwlock").exists()
+
+
+def test_a_check_names_a_lock_that_was_cut_short_even_where_nothing_was_made(project):
+    tear(project)
+    done = project.run("python", "-m", "stages.check", expect=1)
+    assert done.stdout.startswith(".dvc/tmp/rwlock: is cut short")
 
 
 def test_a_bad_parameter_is_told_before_dvc_is_asked(project):

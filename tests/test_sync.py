@@ -305,6 +305,11 @@ def lose_a_dataset(project, store):
         )
 
 
+def lose_what_tells_how_to_load_the_model(project, store):
+    (output,) = current(project, "batch_8").outputs.model_outputs
+    Path(store.get_logged_model(output.model_id).artifact_location, "MLmodel").unlink()
+
+
 def flip_a_byte_of_the_logged_model(project, store):
     (output,) = current(project, "batch_8").outputs.model_outputs
     flip_a_byte(Path(store.get_logged_model(output.model_id).artifact_location, "data/model.keras"))
@@ -330,6 +335,7 @@ BREAKAGES = {
     lose_a_picture: "curves.png missing",
     lose_a_dataset: "baseline: datasets",
     flip_a_byte_of_the_logged_model: "batch_8: model",
+    lose_what_tells_how_to_load_the_model: "batch_8: model",
 }
 
 

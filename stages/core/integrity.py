@@ -40,7 +40,7 @@ class Damage(NamedTuple):
 def held(repo: Any) -> Iterator[Held]:
     """All that dvc.lock names in a repository (dvc.repo.Repo): each folder, and then each of its files."""
     for out in repo.index.outs:
-        if out.hash_info.name != "md5":
+        if not out.hash_info or out.hash_info.name != "md5":
             continue  # not made yet
         path, md5, stage = (
             Path(os.path.relpath(out.fs_path, repo.root_dir)),

@@ -1,12 +1,9 @@
-"""Files of DVC's own that a killed dvc left half-written: it writes them in place.
-
-Every later dvc command then ends with an error that names no way out.
-"""
+"""Files of DVC's own that a killed dvc left half-written, for it writes them in place, and cannot read."""
 
 import json
 from pathlib import Path
 
-from dvc.lock import make_lock
+from dvc.lock import LockError, make_lock
 
 from stages.core.integrity import Damage
 from stages.core.mirror import lockfile
@@ -19,28 +16,40 @@ CUT = "cut short, as by a kill of the dvc that wrote it"
 
 def torn(root: Path) -> list[Damage]:
     """Which of these files under `root` DVC cannot read, each with the command that mends it."""
-    found = []
-    if _torn_rwlock(root):
-        found.append(Damage(RWLOCK, CUT, f"rm {RWLOCK}"))
-    try:
-        lockfile.read(root)
-    except FileNotFoundError:
-        pass  # nothing was made yet
-    except lockfile.Torn:
-        found.append(Damage(Path("dvc.lock"), CUT, "git checkout dvc.lock || rm dvc.lock; dvc repro"))
-    return found
+    found = [Damage(RWLOCK, CUT, f"rm {RWLOCK}")] if torn_rwlock(root) else []
+    damage = torn_lockfile(root)
+    return [*found, damage] if damage else found
 
 
-def _torn_rwlock(root: Path) -> bool:
-    """Whether no dvc can read it. One that is writing it is waited for, as by another dvc."""
+def torn_rwlock(root: Path, remove: bool = False) -> bool:
+    """Whether it is there and is no JSON; then nothing in it can be used, and it may be removed."""
     path = root / RWLOCK
     if not path.exists():
         return False
-    with make_lock(f"{path}.lock", tmp_dir=str(path.parent)):
-        try:
-            json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return False
-        except ValueError:
-            return True
+    try:
+        with make_lock(f"{path}.lock", tmp_dir=str(path.parent)):  # no dvc writes it meanwhile
+            try:
+                json.loads(path.read_text(encoding="utf-8"))
+            except ValueError:
+                if remove:
+                    path.unlink()
+                return True
+            except FileNotFoundError:
+                pass
+    except LockError:
+        pass  # a dvc has held it for seconds: the next one says so
     return False
+
+
+def torn_lockfile(root: Path) -> Damage | None:
+    """What is wrong with dvc.lock if it is there and DVC did not write all of it."""
+    path = Path("dvc.lock")
+    try:
+        lockfile.read(root)
+    except FileNotFoundError:
+        return None  # nothing was made yet
+    except lockfile.Torn:
+        if b"<<<<<<< " in (root / path).read_bytes():
+            return Damage(path, "in conflict, as after a merge", f"git checkout --ours {path} && dvc repro")
+        return Damage(path, CUT, f"git checkout {path} || rm {path}; dvc repro")
+    return None

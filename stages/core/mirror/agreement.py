@@ -36,9 +36,14 @@ def view(store: Store, snapshot: Snapshot) -> View:
     matches = [mirror.match(store, record, everything) for record in records if record]
     report = usable(snapshot.report, report_run.STAGE, unusable)
     shown = mirror.showing(everything, report.tags["dvc.outputs"]) if report else []
-    faults = [report_run.faults(store, one.id, report) for one in shown]
-    whole = [one for one, wrong in zip(shown, faults, strict=True) if not wrong]
-    return View(everything, matches, report, next(iter(whole), None), next(iter(faults), []), unusable)
+    whole, faults = None, []
+    for one in shown:
+        wrong = report_run.faults(store, one.id, report)
+        if not wrong:
+            whole = one
+            break
+        faults = faults or wrong
+    return View(everything, matches, report, whole, faults, unusable)
 
 
 def usable(read: Callable, name: str, unusable: dict[str, str]) -> Any:

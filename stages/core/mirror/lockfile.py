@@ -22,7 +22,7 @@ class Stage(NamedTuple):
 
 
 class Torn(ValueError):
-    """dvc.lock is something else than DVC writes, and DVC would not read it either."""
+    """dvc.lock is not what DVC writes."""
 
 
 def read(root: Path) -> dict[str, Stage]:
@@ -33,13 +33,16 @@ def read(root: Path) -> dict[str, Stage]:
     path = root / "dvc.lock"
     try:
         lock = COMPILED_LOCKFILE_SCHEMA(yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader))
-    except (yaml.YAMLError, UnicodeDecodeError, Invalid):
+        return {name: _stage(entry) for name, entry in lock.get("stages", {}).items()}
+    except (yaml.YAMLError, UnicodeDecodeError, Invalid, KeyError):
         raise Torn(f"{path}: is cut short; `python -m stages.check` tells how to mend it") from None
-    return {name: _stage(entry) for name, entry in lock.get("stages", {}).items()}
 
 
 def _stage(entry: dict) -> Stage:
-    digests = ({item["path"]: item["md5"] for item in entry.get(key, [])} for key in ("deps", "outs"))
+    """Raises KeyError for a stage without outputs, or a file without md5, which DVC writes of none."""
+    digests = (
+        {item["path"]: item["md5"] for item in items} for items in (entry.get("deps", []), entry["outs"])
+    )
     return Stage(*digests, entry.get("params", {}).get("params.yaml", {}))
 
 

@@ -14,6 +14,7 @@ from stages.core.mirror.record import ModelRecord
 from stages.core.mirror.store import Store
 
 NAME = "model"
+FILES = {"MLmodel", "requirements.txt", "python_env.yaml", "model.keras", "keras_module.txt"}
 LIBRARIES = ("keras", "mlflow", "numpy", "tensorflow")
 """What serving needs, pinned to what trained."""
 
@@ -59,17 +60,17 @@ def write_model(folder: Path, keras_file: Path, run: str | None = None, model_id
 
 
 def is_whole(store: Store, model_id: str, record: ModelRecord) -> bool:
-    """Whether the logged model is there, with the record's model.keras to the byte."""
+    """Whether all files of the logged model are there, and its model.keras is the record's to the byte."""
     from mlflow.artifacts import download_artifacts
     from mlflow.exceptions import MlflowException
 
     try:
-        files = store.client.list_logged_model_artifacts(model_id, "data")
+        listed = [store.client.list_logged_model_artifacts(model_id, folder) for folder in (None, "data")]
     except MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
         return False
-    if not any(file.path.endswith("model.keras") for file in files):
+    if not FILES <= {Path(file.path).name for files in listed for file in files}:
         return False
     with tempfile.TemporaryDirectory() as folder:
         place = store.client.get_logged_model(model_id).artifact_location

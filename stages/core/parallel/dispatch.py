@@ -126,7 +126,8 @@ def _clear_away_what_was_left(client: Client) -> None:
         return [name for name in names if name.split("/")[1] not in dask_scheduler.clients]
 
     for name in client.run_on_scheduler(left, f"{SHIPMENT}/"):
-        client.unregister_worker_plugin(name)
+        with suppress(ValueError):  # another driver has just done it
+            client.unregister_worker_plugin(name)
 
 
 def _workers_of_this_process(client: Client) -> list[Worker]:
