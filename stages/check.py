@@ -1,4 +1,4 @@
-"""Read every file that dvc.lock names, in its place and in DVC's cache, and DVC's own; tell which is damaged.
+"""Read dvc.lock and every file that it names, in its place and in DVC's cache, and tell which is damaged.
 
 A command, not a stage; exit code 1 if there is damage, with the line that mends each.
 """

@@ -31,10 +31,13 @@ def test_what_it_links_to_exists(target):
     assert (ROOT / target).exists()
 
 
-def test_make_run_reproduces_then_syncs_then_shows_the_tables():
+def test_make_run_looks_for_faults_then_reproduces_then_syncs_then_shows_the_tables():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     recipe = makefile.partition("\nrun:")[2].partition("\n\n")[0]
-    steps = [recipe.index(step) for step in ("dvc repro", "stages.sync", "stages.show", "exit $$code")]
+    steps = [
+        recipe.index(step)
+        for step in ("stages.ready", "dvc repro", "stages.sync", "stages.show", "exit $$code")
+    ]
     assert steps == sorted(steps)
 
 

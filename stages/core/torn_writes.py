@@ -1,4 +1,4 @@
-"""Files of DVC's own that a killed dvc left half-written, for it writes them in place, and cannot read."""
+"""Files of DVC's own that it writes in place: a dvc that is killed meanwhile leaves them cut short."""
 
 import json
 from pathlib import Path

@@ -39,7 +39,7 @@ def read(root: Path) -> dict[str, Stage]:
 
 
 def _stage(entry: dict) -> Stage:
-    """Raises KeyError for a stage without outputs, or a file without md5, which DVC writes of none."""
+    """Raises KeyError for a stage without outputs or a file without md5: DVC writes neither."""
     digests = (
         {item["path"]: item["md5"] for item in items} for items in (entry.get("deps", []), entry["outs"])
     )

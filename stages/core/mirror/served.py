@@ -15,6 +15,7 @@ from stages.core.mirror.store import Store
 
 NAME = "model"
 FILES = {"MLmodel", "requirements.txt", "python_env.yaml", "model.keras", "keras_module.txt"}
+"""What `write_model` writes; without any of them MLflow cannot serve the model, or not as it was trained."""
 LIBRARIES = ("keras", "mlflow", "numpy", "tensorflow")
 """What serving needs, pinned to what trained."""
 
