@@ -1,51 +1,101 @@
-# Everything starts here. The first command sets up .venv; Python 3.11 and make are all it needs.
-#   make run     the whole experiment: download, preprocess, train, report, MLflow
-#   make test    the tests
-#   make ui      MLflow's pages, on this machine
-#   make server  MLflow over PostgreSQL, for several people
-#   make bench   how fast the descent is, beside others
-#   make verify  the whole pipeline again, in a fresh clone, every hash compared
-#   make lock    requirements.txt anew from requirements.in
+# `make` prints the targets. The first one that needs .venv sets it up, from the versions in requirements.txt.
 
-PYTHON ?= python3.11
 VENV := .venv
+INSTALLED := $(VENV)/installed
+
+# The first of these that runs and that requirements.txt is resolved for; `make PYTHON=/path/to/python run` decides.
+SUPPORTED := import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
+  $$python -I -c '$(SUPPORTED)' 2>/dev/null && echo $$python && break; done)
+
+# Nothing inherited decides which shell, Python, modules or repository the recipes use.
+export SHELL := /bin/sh
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+unexport PYTHONHOME PYTHONPATH PYTHONSAFEPATH PYTHONSTARTUP PYTHONOPTIMIZE PYTHONDONTWRITEBYTECODE
+unexport PYTHONINSPECT PYTHONPLATLIBDIR PYTHONUSERBASE PYTHONWARNINGS PYTHONEXECUTABLE
+unexport GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_COMMON_DIR GIT_OBJECT_DIRECTORY GIT_NAMESPACE
 
-.PHONY: run test ui server bench verify lock
+.PHONY: help run test check test-all notebook ui server bench verify lock repository stale
 
-run: $(VENV)/installed
-	@python -m stages.ready
+help:
+	@sed -n 's/^\([a-z-]*\):.*## /make \1#/p' Makefile | awk -F'#' '{ printf "%-15s %s\n", $$1, $$2 }'
+
+run: $(INSTALLED) ## run the whole experiment: download, train, sweep, report, log to MLflow
+	@python -m descent check --quick
 	@dvc repro
-	@python -m stages.sync; code=$$?; python -m stages.show; exit $$code
+	@python -m dvc_mlflow sync; code=$$?; python -m descent show; exit $$code
 
-test: $(VENV)/installed
+check: $(INSTALLED) ## lint, types and unit tests: under a minute
 	@ruff check .
 	@ruff format --check .
-	@pytest
+	@mypy
+	@pytest tests/unit
 
-ui: $(VENV)/installed
-	@python -m stages.ui
+test: $(INSTALLED) ## what a pull request must pass: lint, types, unit and pipeline tests
+	@ruff check .
+	@ruff format --check .
+	@mypy
+	@pytest tests/unit tests/pipeline
 
-server: $(VENV)/installed
-	@python -m stages.server
+test-all: test ## test, then the rest: faults, kills, environments, every Python that is found
+	@pytest --ignore tests/unit --ignore tests/pipeline
 
-verify: $(VENV)/installed
-	@python -m stages.verify
+notebook: $(INSTALLED) ## open reports/solutions.ipynb in Jupyter Lab
+	@JUPYTER_PREFER_ENV_PATH=1 jupyter lab reports/solutions.ipynb
 
-bench: $(VENV)/installed
-	@python -m tests.benchmarks
-	@python -m tests.benchmarks.scheduling
-	@python -m tests.benchmarks.stage
+ui: $(INSTALLED) ## browse the runs in MLflow, on this machine
+	@python -m dvc_mlflow ui
 
-# uv comes first, from the lock as well, and then installs the rest in a fraction of pip's time.
-$(VENV)/installed: requirements.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' \
-	  || { echo "Python 3.11 is needed; say where it is: make PYTHON=/path/to/python3.11"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	sed -n '/^uv==/,/[^\\]$$/p' requirements.txt > $(VENV)/uv.txt
-	pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.txt
-	uv pip sync --quiet --compile-bytecode --python $(VENV)/bin/python --require-hashes requirements.txt
-	@touch $@
+server: $(INSTALLED) ## serve MLflow over PostgreSQL, for several people
+	@python -m dvc_mlflow server
 
-lock: $(VENV)/installed
-	uv pip compile --quiet --no-header --universal --python-version 3.11 --generate-hashes requirements.in -o requirements.txt
+bench: $(INSTALLED) ## measure the training engine beside Keras, NumPy, PyTorch and JAX
+	@python -m benchmarks
+	@python -m benchmarks.scheduling
+	@python -m benchmarks.stage
+
+verify: $(INSTALLED) ## run the pipeline again in a fresh clone and compare every hash
+	@python -m descent verify
+
+lock: $(INSTALLED) ## resolve requirements.in into requirements.txt; LOCK=--upgrade for the latest versions
+	@$(UV) pip compile --quiet --no-header --universal --fork-strategy fewest --python-version 3.11 \
+	  --generate-hashes $(LOCK) requirements.in -o requirements.txt
+
+# DVC needs git, and says so late and less clearly.
+repository:
+	@command -v git >/dev/null || { \
+	  echo "git is missing: apt-get install git (Debian), brew install git (macOS)" >&2; exit 1; }
+	@why=$$(git rev-parse --git-dir 2>&1) || { case "$$why" in \
+	    *safe.directory*) \
+	      echo "this folder belongs to another user: git config --global --add safe.directory '$(CURDIR)'" ;; \
+	    *) echo "this folder is not a git repository, which DVC needs: git init" ;; esac >&2; exit 1; }
+
+# $(INSTALLED) names the folder and the Python that .venv was made for. A folder that was moved, another PYTHON or one
+# that is gone makes .venv anew; an interrupted set-up leaves no such file. An empty file is not questioned.
+MADE_FOR := import os, sys; print(ascii(os.getcwd()), sys.version_info[:2])
+CHOSEN := $(VENV)/bin/python $(if $(filter command environment,$(firstword $(origin PYTHON))),'$(PYTHON)')
+STALE := $(shell test ! -s $(INSTALLED) || for python in $(CHOSEN); do \
+  "$$python" -I -c '$(MADE_FOR)' 2>/dev/null | cmp -s - $(INSTALLED) || { echo stale; break; }; done)
+
+# uv installs in a fraction of pip's time. It does not read pip's configuration: tools/uv.py hands it over. What uv
+# cannot do with it (a keyring, say), pip does. The lock alone decides the versions, and .venv the place. The pip
+# that comes with Python 3.11 does not read SSL_CERT_FILE, uv and later ones do.
+UV := $(VENV)/bin/python -I tools/uv.py
+PIP := env -u PIP_TARGET -u PIP_PREFIX -u PIP_ROOT PIP_USER=0 PIP_CONSTRAINT=/dev/null \
+  REQUESTS_CA_BUNDLE="$${REQUESTS_CA_BUNDLE:-$${CURL_CA_BUNDLE:-$$SSL_CERT_FILE}}" \
+  $(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps
+$(INSTALLED): requirements.txt pyproject.toml $(STALE) | repository
+	@{ test -z '$(STALE)' && cmp -s requirements.txt $(VENV)/requirements.txt; } || { \
+	  '$(PYTHON)' -I -c '$(SUPPORTED)' 2>/dev/null || { \
+	    echo "Python 3.11, 3.12 or 3.13 with venv is needed, not '$(PYTHON)': make PYTHON=/path/to/python3.12," \
+	      "or apt-get install python3-venv (Debian)" >&2; exit 1; }; \
+	  echo "Setting up $(VENV) with $$('$(PYTHON)' -V)" && \
+	  '$(PYTHON)' -m venv $(VENV) --clear && \
+	  sed -n '/^uv==/,/[^\\]$$/p' requirements.txt > $(VENV)/uv.txt && \
+	  $(PIP) --require-hashes -r $(VENV)/uv.txt && \
+	  { $(UV) pip sync --quiet --python $(VENV)/bin/python --require-hashes requirements.txt || { \
+	    echo "uv failed with pip's settings: pip installs the same packages, more slowly" >&2; \
+	    $(PIP) --no-compile --require-hashes -r requirements.txt; }; } && \
+	  cp requirements.txt $(VENV)/requirements.txt; }
+	@$(PIP) --no-build-isolation --editable .
+	@$(VENV)/bin/python -I -c '$(MADE_FOR)' > $@

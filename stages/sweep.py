@@ -1,89 +1,101 @@
-"""Train what the map does not have yet: data/arrays -> data/sweep, reports/sweep.csv, MLflow."""
+"""Train the runs of the sweep's grid that are missing: data/arrays -> data/sweep, reports/sweep.csv."""
 
 import sys
-from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
 
-from tqdm import tqdm
-
-from stages.core import process, progress, timing
-from stages.core.data.mnist import Digits, InvalidData, load_arrays
-from stages.core.engine.descent import Epoch
-from stages.core.engine.tensors import Tensors
-from stages.core.files import error_line, write_json, write_table
-from stages.core.mirror import sweep_mirror
-from stages.core.parallel import cluster, run_store
-from stages.core.parallel.dispatch import Failure, run_each
-from stages.core.parallel.replicates import Run
-from stages.core.params import read_params_or_exit
-from stages.core.report import sweep_map
-
-FOLDER = Path("data/sweep")
-TABLE = Path("reports/sweep.csv")
+import dvc_mlflow
+from descent import parallel, paths, process, sweep
+from descent.config import read_params_or_exit
+from descent.data import Dataset, InvalidData, load_dataset
+from descent.engine.settings import RunSettings
+from descent.files import error_line, write_table
+from descent.metrics import EPOCH_METRICS
+from descent.results import write_timing
 
 
 def main() -> None:
-    """`python -m stages.sweep`."""
-    process.end_with_parent()
+    """Run the stage."""
     params = read_params_or_exit()
-    runs, started = sweep_map.combinations(params.sweep), datetime.now(UTC)
+    images = params.preprocess.training_images
+    runs, started = params.sweep_runs(), datetime.now(UTC)
     try:
-        digits = load_arrays()
-        store = run_store.opened(FOLDER / "runs", digits)
-        new = [run for run in runs if store.find(*run) is None]
-        with process.interruptible(), process.sole_writer(FOLDER):
-            courses, failures = train(new, digits, store) if new else ({}, [])
-            write_json(FOLDER / "timing.json", clock(courses, started))
+        dataset = load_dataset()
+        cache = sweep.open_cache(dataset, paths.SWEEP_RUNS)
+        planes = sweep.PlaneCache(paths.SWEEP_PLANES, cache, len(dataset.train.labels))
+        new = [run for run in runs if cache.read(run) is None]
+        kept = {run.seed for run in runs if run not in new}
+        flat = [run for run in _one_per_seed(runs) if run.seed not in kept or planes.read(run) is None]
+        with process.interruptible(), process.exclusive_writer(cache.folder), dvc_mlflow.live() as live:
+            trained, failures = _train(new, dataset, cache, planes, flat, live) if new or flat else ({}, [])
+            planes.keep_only(runs)
+            seconds = write_timing(
+                paths.timing("sweep"), started, [(str(run), result) for run, result in trained.items()]
+            )
             if not failures:
-                names = [store.path(*run).stem for run in runs]
-                write_table(TABLE, sweep_map.table(runs, store).assign(run=names))
-    except (InvalidData, run_store.DamagedRun, process.Busy, cluster.ClusterUnavailable) as error:
+                write_table(paths.SWEEP_TABLE, sweep.table(runs, cache, images, dataset.classes))
+    except (
+        InvalidData,
+        sweep.DamagedRun,
+        process.Busy,
+        parallel.ClusterUnavailable,
+        parallel.RunsFailed,
+    ) as error:
         sys.exit(str(error))
-    except OSError as error:  # a full disk, say; the runs that were kept before it stay
+    except OSError as error:  # a full disk, say; the runs that were finished before stay
         sys.exit(error_line(error))
     if failures:
         print(*failures, sep="\n", file=sys.stderr)
-        sys.exit(f"sweep: {len(failures)} of {len(runs)} runs failed; the others are kept in {store.folder}")
-    sweep_mirror.show()
-    seconds = (datetime.now(UTC) - started).total_seconds()
+        sys.exit(f"sweep: {len(failures)} of {len(runs)} runs failed; the others are kept in {cache.folder}")
     print(f"sweep: {len(runs)} runs, {len(new)} of them trained now, in {seconds:.0f} s")
 
 
-def train(
-    runs: Sequence[Run], digits: Digits, store: run_store.RunStore
-) -> tuple[dict[Run, sweep_map.Course], list[Failure]]:
-    """Compute the runs and keep each in the store as it ends; what came of them, and what failed."""
-    runs, courses, failures = sweep_map.longest_first(runs, store.images), {}, []
-    epochs = sum(run.epochs for run in runs)
-    with cluster.connect() as client, progress.bar("sweep", epochs, store.images) as bar:
-        for index, ended in run_each(client, sweep_map.course, runs, Tensors(digits), _shown_in(bar)):
-            if isinstance(ended, Failure):
-                failures.append(ended)
+def _train(
+    runs: list[RunSettings],
+    dataset: Dataset,
+    cache: sweep.RunCache,
+    planes: sweep.PlaneCache,
+    flat: list[RunSettings],
+    live: dvc_mlflow.LiveRun,
+) -> tuple[dict[RunSettings, sweep.SweepRun], list[parallel.Failure]]:
+    """Compute the planes of the runs in `flat`; then train the runs, and write each when it ends."""
+    from descent.engine.training import TensorData  # imports TensorFlow, only where there is a run to train
+
+    images = len(dataset.train.labels)
+    runs, trained, failures = sweep.longest_first(runs, images), {}, []
+    epochs, tensors = sum(run.epochs for run in runs), TensorData(dataset)
+    with parallel.connect() as client, process.progress_bar("sweep", epochs, images) as bar:
+
+        def on_epoch(index: int, epoch: dict) -> None:
+            bar.update(min(epoch["epoch"], 1))  # epoch 0 is before training
+
+        references = [sweep.reference_run(run, images) for run in flat]
+        found = parallel.run_all(client, sweep.train_reference, references, tensors)
+        for run, plane in zip(flat, found, strict=True):
+            planes.write(run, plane)
+        spanned = {run.seed: planes.read(run) for run in _one_per_seed(runs)}
+        data = sweep.SweepData(tensors, {seed: plane for seed, plane in spanned.items() if plane is not None})
+        for index, result in parallel.run_each(client, sweep.train_sweep_run, runs, data, on_epoch):
+            if isinstance(result, parallel.Failure):
+                failures.append(result)
                 continue
-            store.keep(*runs[index], ended.history)
-            courses[runs[index]] = ended
-            bar.set_postfix_str(f"{len(courses)} of {len(runs)} runs", refresh=False)
-    return courses, failures
+            cache.write(runs[index], result.history, result.view)
+            trained[runs[index]] = result
+            _log(live, runs[index], result)
+            bar.set_postfix_str(f"{len(trained)} of {len(runs)} runs", refresh=False)
+    return trained, failures
 
 
-def clock(courses: dict[Run, sweep_map.Course], started: datetime) -> dict[str, Any]:
-    """timing.json: the machine, and the seconds of the runs that were trained this time."""
-    return timing.clock(started) | {
-        "runs": [
-            {
-                "run": str(run),
-                "compile_seconds": course.compile_seconds,
-                "epoch_seconds": list(course.epoch_seconds),
-            }
-            for run, course in courses.items()
-        ],
-    }
+def _log(live: dvc_mlflow.LiveRun, run: RunSettings, result: sweep.SweepRun) -> None:
+    """Log what a run ended with, and how long it took."""
+    names = ("batch_size", "learning_rate", "optimizer", "seed")
+    seconds = result.compile_seconds + sum(result.epoch_seconds)
+    metrics = {metric.key: result.history[-1][metric.key] for metric in EPOCH_METRICS}
+    live.log(step=0, metrics=metrics, child={name: getattr(run, name) for name in names}, seconds=seconds)
 
 
-def _shown_in(bar: tqdm) -> Callable[[int, Epoch], None]:
-    return lambda index, epoch: bar.update(min(epoch.epoch, 1))  # nothing has been learned from in epoch 0
+def _one_per_seed(runs: list[RunSettings]) -> list[RunSettings]:
+    """Return a run of each seed: runs of one seed start from the same weights."""
+    return list({run.seed: run for run in runs}.values())
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""Benchmarks, run by `make bench`: the engine beside others, scheduling, and the cost of a stage."""

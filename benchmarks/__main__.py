@@ -1,0 +1,144 @@
+"""Compare the speed of training engines: write reports/benchmark.csv and print a table in Markdown.
+
+The engines take turns, each in a process of its own, so that a disturbance of the machine affects all
+of them: two epochs a turn, of which the second counts. The median is reported. Takes six minutes.
+"""
+
+import platform
+import statistics
+import subprocess
+import sys
+from importlib.metadata import version
+from importlib.util import find_spec
+from typing import Any
+
+import pandas as pd
+
+from benchmarks import engines
+from descent import paths
+from descent.data import load_dataset
+from descent.files import replacing
+from descent.results import processor
+
+ROUNDS = {8: 3, 128: 9, "full": 9}
+"""The number of turns of each engine, by batch size."""
+
+FLOATING_POINT_OPERATIONS = 2 * (2 * 784 * 128 + 3 * (128 * 64 + 64 * 10))
+"""Per image: two per weight for the forward pass, the gradient, and the backward pass except in layer 1."""
+
+TABLE = paths.REPORTS / "benchmark.csv"
+
+
+def main() -> None:
+    """Run the benchmark."""
+    images = len(load_dataset().train.labels)
+    table = pd.concat([compare(batch_size, images) for batch_size in ROUNDS], ignore_index=True)
+    with replacing(TABLE) as temporary:
+        table.to_csv(temporary, index=False, float_format="%.4g", lineterminator="\n")
+    print(section(table, images))
+
+
+def compare(batch_size: int | str, images: int) -> pd.DataFrame:
+    """Measure all engines at one batch size."""
+    installed = [name for name in engines.ENGINES if find_spec(engines.LIBRARIES.get(name, "numpy"))]
+    measured = measure(
+        ["matrix product", *installed], images if batch_size == "full" else batch_size, ROUNDS[batch_size]
+    )
+    product, _ = measured.pop("matrix product")
+    peak = 2 * engines.MATRIX_SIDE**3 * engines.MATRIX_PRODUCTS / product
+    rows = []
+    for engine, (seconds, megabytes) in measured.items():
+        runs = 2 if "two" in engine else 1
+        speed = runs * images / seconds
+        rows.append(
+            {
+                "batch_size": images if batch_size == "full" else batch_size,
+                "engine": engine,
+                "seconds_per_epoch": seconds,
+                "images_per_second": speed,
+                "times_keras_fit": speed * measured["keras fit"][0] / images,
+                "share_of_peak": speed / runs * FLOATING_POINT_OPERATIONS / peak,
+                "peak_memory_mb": megabytes,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def measure(names: list[str], batch_size: int, rounds: int) -> dict[str, tuple[float, float]]:
+    """Return the median seconds of an epoch and the peak memory in MB of each engine."""
+    workers = {}
+    try:
+        for name in names:
+            workers[name] = start(name, batch_size)
+            answer(workers[name])  # wait for its warm-up before the next one starts
+        found = {name: [] for name in names}
+        for turn in range(rounds):
+            for name, worker in workers.items():
+                print(
+                    f"\rbatch size {batch_size}, round {turn + 1} of {rounds}: {name:<40}",
+                    end="",
+                    file=sys.stderr,
+                )
+                ask(worker)  # after the turns of the others its data have left the caches
+                found[name].append(ask(worker))
+        print(file=sys.stderr)
+        return {
+            name: (statistics.median(seconds for seconds, _ in pairs), max(memory for _, memory in pairs))
+            for name, pairs in found.items()
+        }
+    finally:
+        for worker in workers.values():
+            worker.kill()
+            worker.communicate()
+
+
+def start(name: str, batch_size: int) -> subprocess.Popen:
+    """Start the worker of an engine."""
+    command = [sys.executable, "-m", "benchmarks.worker", name, str(batch_size)]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True)
+
+
+def ask(worker: subprocess.Popen) -> tuple[float, float]:
+    """Let a worker train for an epoch; return its seconds and its peak memory so far in MB."""
+    worker.stdin.write("\n")
+    worker.stdin.flush()
+    return answer(worker)
+
+
+def answer(worker: subprocess.Popen) -> tuple[float, float]:
+    """Read a worker's answer."""
+    line = worker.stdout.readline().split()
+    if not line:
+        raise RuntimeError(f"{' '.join(worker.args)} ended; run it by hand to see why")
+    return float(line[0]), float(line[1])
+
+
+def section(table: pd.DataFrame, images: int) -> str:
+    """Render the table in Markdown: a row per engine, a column per batch size."""
+    libraries = [name for name in ("tensorflow", "keras", "numpy", "torch", "jax") if find_spec(name)]
+    versions = ", ".join(f"{name} {version(name)}" for name in libraries)
+    sizes = list(dict.fromkeys(table.batch_size))
+    cells = {(row.engine, row.batch_size): _cell(row) for row in table.itertuples()}
+    lines = [
+        f"Seconds per epoch of {images:,} images (median), and images per second relative to",
+        "`keras.Model.fit`. One thread per run unless stated otherwise.",
+        "",
+        "| engine | " + " | ".join(f"batch size {size:,}" for size in sizes) + " |",
+        "|---" + "|---:" * len(sizes) + "|",
+        *(
+            f"| {engine} | " + " | ".join(cells[engine, size] for size in sizes) + " |"
+            for engine in dict.fromkeys(table.engine)
+        ),
+        "",
+        f"{processor()}, Python {platform.python_version()}, {versions}.",
+    ]
+    return "\n".join(lines)
+
+
+def _cell(row: Any) -> str:
+    return f"{row.seconds_per_epoch:.2f} s, {row.times_keras_fit:.1f} ×"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Gradient descent on image classes: how batch size and learning rate decide whether it works."""

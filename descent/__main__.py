@@ -1,0 +1,5 @@
+"""`python -m descent`."""
+
+from descent.cli import main
+
+main()

@@ -1,0 +1,547 @@
+"""params.yaml: its schema, and one line for each value that is not accepted.
+
+The file is read as DVC reads it: YAML 1.2 by ruamel.yaml, so that `010` is ten for both, `1e-7` is a
+number, and a key that stands twice is rejected.
+"""
+
+import datetime
+import io
+import itertools
+import re
+import reprlib
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple, TypeGuard, get_args
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+from ruamel.yaml import YAML, YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from descent import paths
+from descent.datasets import KNOWN, Dataset, source_error
+from descent.engine.optimizers import OPTIMIZERS
+from descent.engine.settings import ACTIVATION, HIDDEN_LAYERS, OPTIMIZER, RunSettings
+from descent.redaction import public_url
+
+OPTIMIZER_NAMES = ", ".join(OPTIMIZERS)
+ACTIVATIONS = ("relu", "tanh", "sigmoid", "elu", "gelu", "silu")
+JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
+"""Invisible characters that some scripts and emoji need."""
+
+
+class InvalidParams(ValueError):
+    """params.yaml is not valid; the text has one line per error: the key, its value, what is accepted."""
+
+
+class Conflict(NamedTuple):
+    """A value that does not fit another one."""
+
+    key: str
+    value: Any
+    accepted: str
+
+
+def conflicts(*found: Conflict) -> PydanticCustomError:
+    """Make the error that a section's validator raises where values do not fit each other."""
+    text = "; ".join(_sentence(*conflict) for conflict in found)
+    return PydanticCustomError("conflicts", "{text}", {"text": text, "conflicts": found})
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("a truth value")
+    return value
+
+
+def _whole(value: Any) -> Any:
+    value = _number(value)
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _text(value: Any) -> Any:
+    """Make one line of a text; reject control characters, which a terminal would obey."""
+    if not isinstance(value, str):
+        return value
+    line = " ".join(value.split())
+    if not all(character.isprintable() or character in JOINERS for character in line):
+        raise ValueError("control characters")
+    return line
+
+
+def _source(value: str) -> str:
+    if error := source_error(value):
+        raise conflicts(Conflict("", public_url(value), error))
+    return value
+
+
+Number = Annotated[float, BeforeValidator(_number), Field(strict=True, allow_inf_nan=False)]
+Whole = Annotated[int, BeforeValidator(_whole), Field(strict=True)]
+Text = Annotated[str, BeforeValidator(_text), Field(min_length=1, max_length=500)]
+BatchSize = Literal["full"] | Annotated[Whole, Field(ge=1)]
+Seeds = Annotated[
+    tuple[Annotated[Whole, Field(ge=0, lt=2**31)], ...],
+    Field(min_length=1, description="a list of different whole numbers from 0 to 2147483647, at least one"),
+]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+NAME = "of at most 64 ASCII letters, digits, _ and -, the first a letter or digit"
+FRACTION = "a number from 0 up to, but not, 1"
+TEXT = "a text of at most 500 printable characters"
+
+
+class Section(BaseModel):
+    """A mapping in params.yaml: its keys are known, its values do not change after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class OwnDataset(Section):
+    """A dataset of your own; its format is what the source is.
+
+    The source is a folder or URL with four IDX files named as MNIST's, an .npz file, or a folder (or a zip
+    or tar archive of one) with a subfolder of images for each class.
+    """
+
+    title: Text = Field(description=TEXT)
+    source: Annotated[Text, BeforeValidator(_source)] = Field(description="a path, or an https URL")
+    sha256: str = Field(
+        pattern=r"^[0-9a-f]{64}$",
+        description="64 hexadecimal digits, which `python -m descent checksum SOURCE` prints",
+    )
+    classes: tuple[Text, ...] | None = Field(
+        None, min_length=2, max_length=1000, description="a list of 2 to 1000 different class names"
+    )
+    test_images: Whole | None = Field(None, ge=1, description="a whole number from 1 up")
+
+    @model_validator(mode="after")
+    def _classes_differ(self):
+        if self.classes and len(set(self.classes)) < len(self.classes):
+            accepted = type(self).model_fields["classes"].description
+            raise conflicts(Conflict("classes", list(self.classes), accepted))
+        return self
+
+
+class Preprocess(Section):
+    """How the training file is split."""
+
+    training_images: Whole = Field(ge=1, description="a whole number from 1 up")
+    validation_images: Whole = Field(ge=1, description="a whole number from 1 up")
+    seed: Whole = Field(ge=0, lt=2**32, description="a whole number from 0 to 4294967295")
+
+
+class Network(Section):
+    """What a model has unless it sets its own, and what every run of the sweep has."""
+
+    hidden_layers: tuple[Annotated[Whole, Field(ge=1, le=65_536)], ...] = Field(
+        HIDDEN_LAYERS,
+        max_length=100,
+        description="a list of at most 100 layer widths, whole numbers from 1 to 65536",
+    )
+    activation: Literal[ACTIVATIONS] = Field(  # type: ignore[valid-type]
+        ACTIVATION, description=f"one of {', '.join(ACTIVATIONS)}"
+    )
+    optimizer: Literal[tuple(OPTIMIZERS)] = Field(  # type: ignore[valid-type]
+        OPTIMIZER, description=f"one of {OPTIMIZER_NAMES}"
+    )
+
+
+class Train(Section):
+    """What all models have in common."""
+
+    epochs: Whole = Field(ge=1, le=100_000, description="a whole number from 1 to 100000")
+    seeds: Seeds
+
+    @model_validator(mode="after")
+    def _seeds_differ(self):
+        if len(set(self.seeds)) < len(self.seeds):
+            raise conflicts(Conflict("seeds", list(self.seeds), "a list of different whole numbers"))
+        return self
+
+
+class Model(Network):
+    """One model, or one cell of the sweep's grid."""
+
+    batch_size: BatchSize = Field(description="a whole number from 1 to preprocess.training_images, or full")
+    learning_rate: Number = Field(gt=0, description="a finite number above 0")
+    momentum: Number | None = Field(None, ge=0, lt=1, description=FRACTION)
+    rho: Number | None = Field(None, ge=0, lt=1, description=FRACTION)
+    beta_1: Number | None = Field(None, ge=0, lt=1, description=FRACTION)
+    beta_2: Number | None = Field(None, ge=0, lt=1, description=FRACTION)
+    initial_accumulator: Number | None = Field(None, ge=0, description="a finite number from 0 up")
+    epsilon: Number | None = Field(None, gt=0, description="a finite number above 0")
+
+    def with_defaults(self, network: Network) -> "Model":
+        """Return this model with what it does not set itself taken from `network`."""
+        missing = Network.model_fields.keys() - self.model_fields_set
+        return self.model_copy(update={name: getattr(network, name) for name in missing})
+
+    def foreign_constants(self) -> Iterator[Conflict]:
+        """Yield the constants that are set but that the optimizer does not have."""
+        known = OPTIMIZERS[self.optimizer].constants
+        constants = set().union(*(optimizer.constants for optimizer in OPTIMIZERS.values()))
+        for name in sorted(constants - set(known)):
+            if getattr(self, name) is not None:
+                takes = ", ".join(known) or "no constant"
+                yield Conflict(name, getattr(self, name), f"nothing here: {self.optimizer} takes {takes}")
+
+    def constants(self) -> dict[str, float]:
+        """Return the optimizer's constants besides the learning rate, with defaults filled in."""
+        defaults = OPTIMIZERS[self.optimizer].constants
+        given = {name: getattr(self, name) for name in defaults}
+        return {name: defaults[name] if value is None else value for name, value in given.items()}
+
+    def images_per_update(self, images: int) -> int:
+        """Return the batch size as a number: `full` means all `images` training images."""
+        return images if self.batch_size == "full" else self.batch_size
+
+    def run_settings(self, images: int, epochs: int, seed: int) -> RunSettings:
+        """Return the settings of one run of this model on `images` training images."""
+        return RunSettings(
+            batch_size=self.images_per_update(images),
+            learning_rate=self.learning_rate,
+            optimizer=self.optimizer,
+            constants=tuple(self.constants().items()),
+            hidden_layers=self.hidden_layers,
+            activation=self.activation,
+            epochs=epochs,
+            seed=seed,
+        )
+
+
+class Study(Section):
+    """A question, and the models that are compared to answer it."""
+
+    question: Text = Field(description=TEXT)
+    models: tuple[str, ...] = Field(min_length=1, description="a list of names from models, at least two")
+
+
+class Sweep(Section):
+    """A grid of settings: every combination is a run."""
+
+    batch_sizes: tuple[BatchSize, ...] = Field(
+        min_length=1,
+        description="a list of different whole numbers from 1 to preprocess.training_images, or full",
+    )
+    learning_rates: tuple[Annotated[Number, Field(gt=0)], ...] = Field(
+        min_length=1, description="a list of different finite numbers above 0, at least one"
+    )
+    optimizers: tuple[Literal[tuple(OPTIMIZERS)], ...] | None = Field(  # type: ignore[valid-type]
+        None, min_length=1, description=f"a list of different names of {OPTIMIZER_NAMES}"
+    )
+    seeds: Seeds
+    epochs: Whole = Field(ge=1, le=100_000, description="a whole number from 1 to 100000")
+
+    @model_validator(mode="after")
+    def _values_differ(self):
+        found = []
+        for name in ("batch_sizes", "learning_rates", "optimizers", "seeds"):
+            values = getattr(self, name) or ()
+            if len(set(values)) < len(values):
+                found.append(Conflict(name, list(values), type(self).model_fields[name].description))
+        if found:
+            raise conflicts(*found)
+        return self
+
+
+class Params(Section):
+    """The whole of params.yaml; models and sweep have the defaults of `network` filled in."""
+
+    data: str = Field(description=f"one of {', '.join(KNOWN)}, or a name in datasets")
+    datasets: dict[Name, OwnDataset] = Field({}, description=f"datasets of your own, each with a name {NAME}")
+    preprocess: Preprocess
+    network: Network
+    train: Train
+    models: dict[Name, Model] = Field(min_length=1, description=f"at least one model, with a name {NAME}")
+    studies: dict[Name, Study] = Field(description=f"studies, each with a name {NAME}")
+    sweep: Sweep
+
+    @model_validator(mode="after")
+    def _fill_in_and_compare(self):
+        models = {name: model.with_defaults(self.network) for name, model in self.models.items()}
+        optimizers = self.sweep.optimizers or (self.network.optimizer,)
+        sweep = self.sweep.model_copy(update={"optimizers": optimizers})
+        params = self.model_copy(update={"models": models, "sweep": sweep})
+        found = [
+            *params._data_conflicts(),
+            *params._model_conflicts(),
+            *params._study_conflicts(),
+            *params._sweep_conflicts(),
+        ]
+        if found:
+            raise conflicts(*found)
+        return params
+
+    @property
+    def dataset(self) -> Dataset | OwnDataset:
+        """The description of the dataset that `data` names."""
+        return self.datasets[self.data] if self.data in self.datasets else KNOWN[self.data]
+
+    def _data_conflicts(self) -> Iterator[Conflict]:
+        for name in self.datasets.keys() & KNOWN.keys():
+            yield Conflict("datasets", name, "another name: this one is a known dataset's")
+        if self.data in KNOWN:
+            wanted = self.preprocess.training_images + self.preprocess.validation_images
+            images = KNOWN[self.data].training_images
+            if wanted > images:
+                key = "preprocess.training_images + preprocess.validation_images"
+                yield Conflict(key, wanted, f"at most {images}, the training images of {self.data}")
+        elif self.data not in self.datasets:
+            names = ", ".join([*KNOWN, *self.datasets])
+            yield Conflict("data", self.data, f"one of {names}")
+
+    def _model_conflicts(self) -> Iterator[Conflict]:
+        for key, names in (("models", self.models), ("studies", self.studies)):
+            yield from _same_but_for_case(key, names)
+        for name, model in self.models.items():
+            for conflict in model.foreign_constants():
+                yield conflict._replace(key=f"models.{name}.{conflict.key}")
+            yield from self._batch_size_conflicts(f"models.{name}.batch_size", model.batch_size)
+
+    def _study_conflicts(self) -> Iterator[Conflict]:
+        for name, study in self.studies.items():
+            key, unknown = f"studies.{name}.models", set(study.models) - self.models.keys()
+            for model in sorted(unknown):
+                yield Conflict(key, model, f"one of {', '.join(self.models)}")
+            if len(set(study.models)) < len(study.models):
+                yield Conflict(key, list(study.models), "each model once")
+            elif len(study.models) == 1 and len(self.models) > 1:
+                yield Conflict(
+                    key, list(study.models), "at least two models: one has nothing to be compared with"
+                )
+            elif not unknown:
+                yield from self._equal_models(key, study.models)
+
+    def _equal_models(self, key: str, names: tuple[str, ...]) -> Iterator[Conflict]:
+        images = self.preprocess.training_images
+        runs = {name: self.models[name].run_settings(images, epochs=1, seed=0) for name in names}
+        for one, other in itertools.combinations(names, 2):
+            if runs[one] == runs[other]:
+                yield Conflict(key, [one, other], "models that differ: the settings of these two are equal")
+
+    def _sweep_conflicts(self) -> Iterator[Conflict]:
+        images, sizes = self.preprocess.training_images, self.sweep.batch_sizes
+        for size in sizes:
+            yield from self._batch_size_conflicts("sweep.batch_sizes", size)
+        if "full" in sizes and images in sizes:
+            yield Conflict("sweep.batch_sizes", list(sizes), f"{images} or full, which are the same")
+
+    def _batch_size_conflicts(self, key: str, size: int | Literal["full"]) -> Iterator[Conflict]:
+        images = self.preprocess.training_images
+        if size != "full" and size > images:
+            yield Conflict(
+                key, size, f"a whole number from 1 to {images} (preprocess.training_images), or full"
+            )
+
+    def model_runs(self, model: str) -> list[RunSettings]:
+        """Return the settings of a model's runs, one per seed, in the order of train.seeds."""
+        images, epochs = self.preprocess.training_images, self.train.epochs
+        return [self.models[model].run_settings(images, epochs, seed) for seed in self.train.seeds]
+
+    def sweep_runs(self) -> list[RunSettings]:
+        """Return the settings of the sweep's runs, in the order of its table."""
+        sweep, images = self.sweep, self.preprocess.training_images
+        assert sweep.optimizers is not None  # filled in by the validator
+        values = itertools.product(sweep.optimizers, sweep.batch_sizes, sweep.learning_rates, sweep.seeds)
+        return [
+            Model(batch_size=size, learning_rate=rate, optimizer=optimizer)
+            .with_defaults(self.network)
+            .run_settings(images, sweep.epochs, seed)
+            for optimizer, size, rate, seed in values
+        ]
+
+
+def _same_but_for_case(key: str, names: Mapping[str, Any]) -> Iterator[Conflict]:
+    seen: dict[str, str] = {}
+    for name in names:
+        if other := seen.get(name.lower()):
+            yield Conflict(key, name, f"a name that differs from {other!r} in more than its case")
+        seen[name.lower()] = name
+
+
+def read_params(path: Path | str = paths.PARAMS) -> Params:
+    """Read and validate params.yaml as a whole.
+
+    Raises:
+        InvalidParams: The file cannot be read or is not valid.
+    """
+    try:
+        raw = load_yaml(Path(path).read_text(encoding="utf-8"))
+        return Params.model_validate(raw)
+    except (OSError, UnicodeDecodeError) as error:
+        lines = [f"cannot be read: {getattr(error, 'strerror', None) or error}"]
+    except InvalidParams as error:
+        lines = str(error).split("\n")
+    except ValidationError as errors:
+        lines = error_lines(errors, raw, Params)
+    raise InvalidParams("\n".join(f"{path}: {printable(line)}" for line in lines)) from None
+
+
+def read_params_or_exit(path: Path | str = paths.PARAMS) -> Params:
+    """Read params.yaml, or print its errors to stderr and exit with code 2."""
+    try:
+        return read_params(path)
+    except InvalidParams as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+def own_dataset_entry(source: str, checksum: str, test_images: int | None) -> str:
+    """Return the lines of params.yaml for a dataset of your own, as DVC would write them."""
+    stem = re.split(r"[?#]", source)[0].rstrip("/").rpartition("/")[2].partition(".")[0]
+    name = re.sub(r"[^A-Za-z0-9_-]+", "_", stem).strip("_-")[:64] or "images"
+    name = f"my_{name}"[:64] if name in KNOWN else name
+    entry: dict[str, str | int] = {
+        "title": name.replace("_", " ").capitalize(),
+        "source": source,
+        "sha256": checksum,
+    }
+    if test_images:
+        entry["test_images"] = test_images
+    yaml, text = YAML(), io.StringIO()
+    yaml.dump({"data": name, "datasets": {name: entry}}, text)
+    return text.getvalue()
+
+
+def printable(text: str) -> str:
+    """Replace characters that a terminal does not print, such as escape sequences, by their codes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def load_yaml(text: str) -> Any:
+    """Parse YAML as DVC does.
+
+    Raises:
+        InvalidParams: It is no YAML, or a mapping in it has a key that stands twice or is no text.
+    """
+    try:
+        lines = list(map(printable, _key_errors(YAML(typ="safe").compose(text), "")))
+        if not lines:
+            return YAML(typ="safe").load(text)
+    except YAMLError as error:
+        mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+        problem = getattr(error, "problem", None) or str(error).partition("\n")[0]
+        place = f"line {mark.line + 1}: " if mark else ""
+        raise InvalidParams(f"{place}is not YAML: {' '.join(problem.split())}") from None
+    except RecursionError:
+        raise InvalidParams("is not YAML: nested too deeply") from None
+    except (ValueError, OverflowError) as error:  # a 13th month, for one
+        raise InvalidParams(f"is not YAML: {error}") from None
+    raise InvalidParams("\n".join(lines))
+
+
+KINDS = {"int": "a number", "float": "a number", "bool": "a truth value", "null": "nothing"}
+
+
+def _key_errors(node: Node | None, at: str, seen: frozenset[int] = frozenset()) -> Iterator[str]:
+    """Describe the keys that stand twice and those that are read as something else than text."""
+    if id(node) in seen:  # an alias of a mapping that it is in
+        return
+    seen |= {id(node)}
+    if isinstance(node, SequenceNode):
+        for entry in node.value:
+            yield from _key_errors(entry, at, seen)
+    if not isinstance(node, MappingNode):
+        return
+    first: dict[str, int] = {}
+    for key, value in node.value:
+        kind, text, line = key.tag.rpartition(":")[2], str(key.value), key.start_mark.line + 1
+        name = f"{at}.{text}".removeprefix(".") if isinstance(key, ScalarNode) else at or "the file"
+        if kind not in ("str", "merge"):
+            quotes = f'; a name like this needs quotes: "{text}"' if isinstance(key, ScalarNode) else ""
+            yield f"line {line}: {name}: the key is {KINDS.get(kind, f'a {kind}')}, not a text{quotes}"
+        elif text in first:
+            yield f"line {line}: {name}: the key is there twice, first in line {first[text]}"
+        first.setdefault(text, line)
+        yield from _key_errors(value, name, seen)
+
+
+def error_lines(errors: ValidationError, raw: Any, schema: type[BaseModel]) -> list[str]:
+    """Describe the errors in `raw`, one line for each place in the file.
+
+    What is accepted is the description of the schema's field at that place.
+    """
+    lines: dict[tuple, list[str]] = {}
+    for error in errors.errors():
+        keys = _place(error, raw)
+        of_a_list = bool(keys) and isinstance(keys[-1], int)
+        lines.setdefault(keys[:-1] if of_a_list else keys, list(_error_lines(error, keys, raw, schema)))
+    return list(itertools.chain.from_iterable(lines.values()))
+
+
+def _place(error: Mapping, raw: Any) -> tuple:
+    """Return the keys from the top of the file to the error, without pydantic's names of union branches."""
+    keys, value = [], raw
+    for part in error["loc"]:
+        if isinstance(value, dict) and part in value:
+            value = value[part]
+        elif isinstance(value, list) and isinstance(part, int):
+            value = value[part]
+        elif error["type"] != "missing":
+            break
+        keys.append(part)
+    return tuple(keys)
+
+
+def _error_lines(error: Mapping, keys: tuple, raw: Any, schema: type[BaseModel]) -> Iterator[str]:
+    is_key = error["loc"][-1:] == ("[key]",)
+    name = ".".join(map(str, keys))
+    section, accepted = _expected(error["loc"][:-2] if is_key else error["loc"], schema)
+    value = raw
+    for key in keys if error["type"] != "missing" else ():
+        value = value[key]
+    if error["type"] == "conflicts":
+        for conflict in error["ctx"]["conflicts"]:
+            yield _sentence(".".join(filter(None, [name, conflict.key])), conflict.value, conflict.accepted)
+    elif error["type"] == "missing":
+        yield f"{name}: is missing; accepted: {accepted}"
+    elif error["type"] == "extra_forbidden":
+        yield f"{name}: is not a known key; accepted: {', '.join(section.model_fields)}"
+    elif is_key:
+        yield _sentence(".".join(map(str, keys[:-1])), keys[-1], accepted)
+    else:
+        yield _sentence(name or "the file", value, accepted) + _quotes(error["type"], value)
+
+
+def _quotes(error_type: str, value: Any) -> str:
+    """Say where quotes are missing, and where there should be none."""
+    if error_type == "string_type" and (value is None or isinstance(value, int | float | datetime.date)):
+        return "; to be a text, it needs quotes"
+    if error_type in ("int_type", "float_type") and isinstance(value, str):
+        return "; a number has no quotes" if re.fullmatch(r"[+-]?[\d.]+(e[+-]?\d+)?", value, re.I) else ""
+    return ""
+
+
+def _sentence(name: str, value: Any, accepted: str) -> str:
+    shown = reprlib.Repr()
+    shown.maxstring = shown.maxother = shown.maxlong = 60
+    shown.maxlist = shown.maxdict = 8
+    text = shown.repr(value)
+    return f"{name}: {text if len(text) <= 80 else text[:77] + '...'} is not accepted; accepted: {accepted}"
+
+
+def _expected(location: tuple, schema: type[BaseModel]) -> tuple[type[BaseModel], str]:
+    """Return the section that `location` lies in, and what is accepted there."""
+    section, accepted = schema, _mapping(schema)
+    entry = None  # the section that a dictionary of names holds
+    for part in location:
+        if entry is not None:
+            section, accepted, entry = entry, _mapping(entry), None
+            continue
+        field = section.model_fields.get(part) if isinstance(part, str) else None
+        if field is None:
+            continue
+        accepted = field.description or accepted
+        if _is_section(field.annotation):
+            section, accepted = field.annotation, _mapping(field.annotation)
+        else:
+            entry = next(filter(_is_section, get_args(field.annotation)), None)
+    return section, accepted
+
+
+def _mapping(section: type[BaseModel]) -> str:
+    return "a mapping with " + ", ".join(section.model_fields)
+
+
+def _is_section(annotation: Any) -> TypeGuard[type[BaseModel]]:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)

@@ -1,0 +1,106 @@
+"""The multilayer perceptron: as a Keras model, as a function of its weights, and as a file."""
+
+import json
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from descent.engine.backend import keras, tf
+from descent.engine.settings import RunSettings
+
+SCALE = 1 / 255
+ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
+"""The earliest time stamp that a zip archive can hold."""
+
+
+def build(settings: RunSettings, image_shape: tuple[int, int], classes: int) -> keras.Model:
+    """Build the untrained network.
+
+    Kernels are Glorot uniform, Keras's default, each with a seed of its own derived from
+    `settings.seed`; biases are zero. No global random state is read or changed.
+
+    Args:
+        settings: The hidden layers, the activation and the seed.
+        image_shape: Height and width of an image in pixels.
+        classes: The number of classes.
+
+    Returns:
+        A model from images (n, height, width) uint8 to class probabilities (n, classes) float32.
+    """
+    widths = [*settings.hidden_layers, classes]
+    seeds = np.random.SeedSequence(settings.seed).generate_state(len(widths)) >> 1  # Keras takes 31 bits
+    names = [f"hidden_{place}" for place in range(1, len(widths))] + ["classes"]
+    activations = [settings.activation] * len(settings.hidden_layers) + ["softmax"]
+    layers = [
+        keras.layers.Dense(
+            width,
+            activation=activation,
+            kernel_initializer=keras.initializers.GlorotUniform(seed=int(kernel_seed)),
+            name=name,
+        )
+        for width, activation, kernel_seed, name in zip(widths, activations, seeds, names, strict=True)
+    ]
+    pixels = keras.layers.Input(image_shape, dtype="uint8", name="pixels")
+    scaled = keras.layers.Rescaling(SCALE, name="scaled")
+    return keras.Sequential([pixels, scaled, keras.layers.Flatten(name="flat"), *layers], name="perceptron")
+
+
+def dense(values: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
+    """Compute a dense layer without its activation."""
+    return values @ kernel + bias
+
+
+def logits(weights: Sequence[tf.Tensor], images: tf.Tensor, activation: str, dense=dense) -> tf.Tensor:
+    """Compute the inputs of the softmax.
+
+    Args:
+        weights: Kernel and bias of each layer in turn, in the order of `keras.Model.get_weights`.
+        images: (n, height, width) uint8.
+        activation: The name of a Keras activation.
+        dense: The function that computes a layer.
+
+    Returns:
+        (n, classes) float32.
+    """
+    activate = keras.activations.get(activation)
+    values = tf.cast(tf.reshape(images, (images.shape[0], -1)), tf.float32) * np.float32(SCALE)
+    *hidden, last = zip(weights[::2], weights[1::2], strict=True)
+    for kernel, bias in hidden:
+        values = activate(dense(values, kernel, bias))
+    return dense(values, *last)
+
+
+def save(model: keras.Model, path: Path | str) -> None:
+    """Write a .keras archive whose bytes depend on the model alone.
+
+    Keras stores the date of saving, time stamps of the archive's members and addresses of objects;
+    they are removed, and the members are sorted.
+    """
+    keras.saving.save_model(model, path)
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in sorted(archive.namelist())}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            entry = zipfile.ZipInfo(name, ZIP_EPOCH)
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, _canonical(name, content))
+
+
+def load(path: Path | str) -> keras.Model:
+    """Load a .keras archive; code in the archive is rejected."""
+    return keras.saving.load_model(path, compile=False, safe_mode=True)
+
+
+def _canonical(name: str, content: bytes) -> bytes:
+    if not name.endswith(".json"):
+        return content
+    value = _without(json.loads(content), {"date_saved", "shared_object_id"})
+    return json.dumps(value, indent=1).encode()
+
+
+def _without(value, keys: set[str]):
+    if isinstance(value, dict):
+        return {key: _without(entry, keys) for key, entry in value.items() if key not in keys}
+    return [_without(entry, keys) for entry in value] if isinstance(value, list) else value

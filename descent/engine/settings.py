@@ -1,0 +1,47 @@
+"""The settings of one training run."""
+
+import math
+from typing import NamedTuple
+
+OPTIMIZER = "sgd"
+HIDDEN_LAYERS = (128, 64)
+ACTIVATION = "relu"
+"""What a model has unless params.yaml says otherwise."""
+
+
+class RunSettings(NamedTuple):
+    """All that determines a training run besides the data and the engine.
+
+    Attributes:
+        batch_size: Images per update, from 1 to the number of training images.
+        learning_rate: Above 0.
+        optimizer: A key of `optimizers.OPTIMIZERS`.
+        constants: The optimizer's constants as (name, value) pairs, in the optimizer's order.
+        hidden_layers: The widths of the hidden layers.
+        activation: The name of a Keras activation, used after each hidden layer.
+        epochs: Passes over the training images.
+        seed: Decides the initial weights and the order of the images.
+    """
+
+    batch_size: int
+    learning_rate: float
+    optimizer: str
+    constants: tuple[tuple[str, float], ...]
+    hidden_layers: tuple[int, ...]
+    activation: str
+    epochs: int
+    seed: int
+
+    def updates_per_epoch(self, images: int) -> int:
+        """Count the updates in one pass over `images` training images, a smaller last batch included."""
+        return math.ceil(images / self.batch_size)
+
+    def __str__(self) -> str:
+        """Name all settings in one line."""
+        constants = "".join(f", {name} {value:g}" for name, value in self.constants)
+        layers = "-".join(map(str, self.hidden_layers)) or "none"
+        return (
+            f"batch_size {self.batch_size}, learning_rate {self.learning_rate:g}, optimizer {self.optimizer}"
+            f"{constants}, hidden_layers {layers}, activation {self.activation}, epochs {self.epochs}, "
+            f"seed {self.seed}"
+        )

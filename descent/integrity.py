@@ -1,0 +1,228 @@
+"""Check dvc.lock and every file that it names, in the workspace and in DVC's cache.
+
+DVC trusts its cache and the times of files: it restores a damaged file from there, and then says that
+all is up to date. Here every byte is read. DVC also writes dvc.lock and `.dvc/tmp/rwlock` in place, so
+that a dvc that is killed meanwhile leaves them truncated.
+"""
+
+import hashlib
+import json
+import os
+import subprocess
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from shlex import quote
+from typing import Any, NamedTuple
+
+import yaml
+
+LOCK = Path("dvc.lock")
+RWLOCK = Path(".dvc/tmp/rwlock")
+"""The processes that read or write files; DVC itself removes those that have ended."""
+
+
+class Damage(NamedTuple):
+    """A file that is not as DVC wrote it, what is wrong with it, and the command that repairs it."""
+
+    path: Path
+    fault: str
+    remedy: str
+
+    def __str__(self) -> str:
+        """Describe the damage in one line."""
+        return f"{self.path}: is {self.fault}; to mend it: {self.remedy}"
+
+
+class Recorded(NamedTuple):
+    """A file, or a folder, in dvc.lock.
+
+    Attributes:
+        path: Where it belongs, relative to the root.
+        md5: Its digest; a folder's ends with `.dir`.
+        stage: The stage that made it.
+        cached: Its copy in DVC's cache (a folder's is the list of its files); None if DVC keeps none.
+    """
+
+    path: Path
+    md5: str
+    stage: str
+    cached: Path | None
+
+
+def repository(start: Path | None = None) -> Path:
+    """Return the root of the DVC repository that `start` (default: the working directory) is in."""
+    start = start or Path.cwd()
+    return next((folder for folder in (start, *start.parents) if (folder / ".dvc").is_dir()), start)
+
+
+def remove_truncated_rwlock(root: Path) -> bool:
+    """Remove `.dvc/tmp/rwlock` if it is not JSON, which no dvc can use; return whether it was removed."""
+    path = root / RWLOCK
+    if not path.exists():
+        return False
+    from dvc.config import Config
+    from dvc.lock import LockError, make_lock
+
+    hardlink = Config(str(root / ".dvc"))["core"].get("hardlink_lock", False)
+    try:
+        with make_lock(f"{path}.lock", tmp_dir=str(path.parent), hardlink_lock=hardlink):  # no dvc writes it
+            try:
+                json.loads(path.read_text(encoding="utf-8"))
+            except ValueError:
+                path.unlink()
+                return True
+            except FileNotFoundError:
+                pass
+    except LockError:
+        pass  # a dvc has held it for seconds; the next one says so
+    return False
+
+
+def lock_damage(root: Path) -> Damage | None:
+    """Return what is wrong with dvc.lock, if it exists and is not what DVC writes."""
+    from dvc.schema import COMPILED_LOCKFILE_SCHEMA
+    from voluptuous import Invalid
+
+    try:
+        text = (root / LOCK).read_text(encoding="utf-8")
+        stages = COMPILED_LOCKFILE_SCHEMA(yaml.load(text, yaml.CSafeLoader)).get("stages", {})
+        complete = all("md5" in out for stage in stages.values() for out in stage["outs"])
+    except FileNotFoundError:
+        return None
+    except (yaml.YAMLError, UnicodeDecodeError, Invalid, KeyError):
+        complete = False
+    if complete:
+        return None
+    if b"<<<<<<< " in (root / LOCK).read_bytes():
+        return Damage(LOCK, "in conflict, as after a merge", "python -m descent resolve && dvc repro")
+    return Damage(LOCK, "truncated, as by a kill of dvc", f"git checkout {LOCK} || rm {LOCK}; dvc repro")
+
+
+def resolve_conflict(text: str) -> str:
+    """Resolve the conflicts in the text of a dvc.lock, stage by stage.
+
+    A stage that only one side has is kept; where both have it and differ, ours is kept, and dvc runs
+    the stage again if it does not fit the merged dependencies.
+
+    Raises:
+        ValueError: A side is not a dvc.lock, or there is no conflict.
+    """
+    if "<<<<<<< " not in text:
+        raise ValueError(f"{LOCK}: has no conflict")
+    ours, theirs = (_side(text, keep) for keep in ("<", "="))
+    theirs["stages"] = theirs.get("stages", {}) | ours.get("stages", {})
+    return yaml.dump(ours | {"stages": theirs["stages"]}, Dumper=yaml.CSafeDumper, sort_keys=False)
+
+
+def _side(text: str, keep: str) -> dict:
+    """Return one side of the conflicts: of `<` what follows <<<<<<<, of `=` what follows =======."""
+    lines, part = [], ""
+    for line in text.splitlines():
+        if line.startswith(("<<<<<<< ", "||||||| ", ">>>>>>> ")) or line == "=======":
+            part = "" if line[0] == ">" else line[0]
+        elif part in ("", keep):
+            lines.append(line)
+    try:
+        return dict(yaml.load("\n".join(lines), yaml.CSafeLoader))
+    except (yaml.YAMLError, TypeError, ValueError):
+        raise ValueError(f"{LOCK}: a side of the conflict is truncated; git checkout --ours {LOCK}") from None
+
+
+def git_fault(root: Path) -> str | None:
+    """Return why git cannot be used in `root`, with the command that helps; None if it can.
+
+    A repository that DVC uses without git (core.no_scm) needs none.
+    """
+    from dvc.config import Config
+
+    if Config(str(root / ".dvc"))["core"].get("no_scm"):
+        return None
+    try:
+        done = subprocess.run(["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True)
+    except FileNotFoundError:
+        return "git: is not installed; DVC needs it"
+    if done.returncode == 0:
+        return None
+    reason = done.stderr.strip().partition("\n")[0]
+    if "dubious ownership" in reason:
+        return f"{reason}; if you trust it: git config --global --add safe.directory {quote(str(root))}"
+    begin = "git add -A && git commit -m Begin"
+    if "not a git repository" in reason:
+        return f"{root}: is not a git repository; to make it one: git init && {begin}"
+    return f"{root}: has no commit; to make one: {begin}"
+
+
+def recorded_files(repo: Any) -> Iterator[Recorded]:
+    """Yield what dvc.lock names in a `dvc.repo.Repo`: each output, and the files of each folder."""
+    for out in repo.index.outs:
+        if not out.hash_info or out.hash_info.name != "md5":
+            continue  # not made yet
+        path = Path(os.path.relpath(out.fs_path, repo.root_dir))
+        md5, stage = out.hash_info.value, out.stage.addressing
+        if not out.use_cache:
+            yield Recorded(path, md5, stage, None)
+            continue
+        cached = Path(out.cache.oid_to_path(md5))
+        yield Recorded(path, md5, stage, cached)
+        if out.hash_info.isdir and has_digest(cached, md5):
+            for entry in json.loads(cached.read_bytes()):
+                copy = Path(out.cache.oid_to_path(entry["md5"]))
+                yield Recorded(path / entry["relpath"], entry["md5"], stage, copy)
+
+
+def damages(root: Path, files: Iterable[Recorded], has_remote: bool) -> Iterator[Damage]:
+    """Yield what is damaged; a folder only if none of its own files explains it.
+
+    Two files of the same bytes share one copy in the cache, which is reported once.
+    """
+    reported: set[Path | None] = set()
+    for file in sorted(files, key=lambda file: file.md5.endswith(".dir")):  # files before folders
+        here = has_digest(root / file.path, file.md5)
+        in_cache = file.cached is None or has_digest(file.cached, file.md5)
+        if (not in_cache and file.cached not in reported) or (not here and file.path not in reported):
+            reported |= {file.path, *file.path.parents, file.cached}
+            yield Damage(file.path, *_fault_and_remedy(root, file, here, in_cache, has_remote))
+
+
+def _fault_and_remedy(
+    root: Path, file: Recorded, here: bool, in_cache: bool, has_remote: bool
+) -> tuple[str, str]:
+    path, stage, fault = quote(str(file.path)), quote(file.stage), _fault(root / file.path)
+    if file.cached is None:
+        return fault, f"rm -f {path} && dvc repro {stage}"
+    if in_cache:
+        return fault, f"rm -rf {path} && dvc checkout {path}"
+    cached, cache_fault = quote(os.path.relpath(file.cached, root)), f"{_fault(file.cached)} in DVC's cache"
+    if here:
+        return cache_fault, f"rm -f {cached} && dvc commit --force {stage}"
+    restore = f"dvc pull {path}" if has_remote else f"dvc repro {stage}"
+    return f"{fault}, and {cache_fault}", f"rm -rf {path} {cached} && {restore}"
+
+
+def _fault(path: Path) -> str:
+    return "changed" if path.exists() else "missing"
+
+
+def has_digest(path: Path, md5: str) -> bool:
+    """Return whether the bytes of a file, or of all files in a folder, have this md5.
+
+    A folder's list in DVC's cache is a file with the md5 of the folder.
+    """
+    try:
+        return digest(path).removesuffix(".dir") == md5.removesuffix(".dir")
+    except OSError:
+        return False
+
+
+def digest(path: Path) -> str:
+    """Return the md5 that DVC gives to a file, or to a folder: of its sorted list of files, with `.dir`."""
+    if not path.is_dir():
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "md5").hexdigest()
+    names = sorted(
+        entry.relative_to(path).as_posix()
+        for entry in path.rglob("*")
+        if entry.is_file() and not entry.name.startswith(".tmp-")
+    )
+    listing = [{"md5": digest(path / name), "relpath": name} for name in names]
+    return hashlib.md5(json.dumps(listing, sort_keys=True).encode()).hexdigest() + ".dir"

@@ -1,0 +1,41 @@
+"""The metrics of training, listed once: their keys in files, their titles, units and scales."""
+
+from typing import Literal, NamedTuple
+
+
+class Metric(NamedTuple):
+    """A number that is measured after each epoch or at the end of a run.
+
+    Attributes:
+        key: Its name in history.csv, metrics.json and MLflow.
+        title: Its name for readers.
+        axis: The label of an axis, with the unit.
+        scale: `log` for positive numbers of any size, `share` for numbers from 0 to 1.
+    """
+
+    key: str
+    title: str
+    axis: str
+    scale: Literal["log", "share"]
+
+
+EPOCH_METRICS = (
+    Metric("train_loss", "Training loss", "cross-entropy per image (log scale)", "log"),
+    Metric("train_accuracy", "Training accuracy", "correctly classified images", "share"),
+    Metric("validation_loss", "Validation loss", "cross-entropy per image (log scale)", "log"),
+    Metric("validation_accuracy", "Validation accuracy", "correctly classified images", "share"),
+    Metric("gradient_norm", "Gradient norm", "norm of the gradient (log scale)", "log"),
+    Metric("distance", "Distance from the start", "distance of all weights (log scale)", "log"),
+)
+"""Measured before training and after each epoch, in the order of history.csv's columns."""
+
+TEST_METRICS = (
+    Metric("test_loss", "Test loss", "cross-entropy per image (log scale)", "log"),
+    Metric("test_accuracy", "Test accuracy", "correctly classified images", "share"),
+)
+"""Measured once, at the end of a run; never used to select anything."""
+
+FINAL_METRICS = EPOCH_METRICS + TEST_METRICS
+"""What a run ends with."""
+
+METRICS = {metric.key: metric for metric in FINAL_METRICS}

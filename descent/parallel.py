@@ -1,0 +1,352 @@
+"""Many training runs at once, in threads of this process or on the cluster at DASK_SCHEDULER_ADDRESS."""
+
+import asyncio
+import hashlib
+import importlib
+import io
+import itertools
+import logging
+import os
+import pickle
+import queue
+import re
+import sys
+import threading
+import uuid
+import warnings
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cloudpickle
+import dask
+from distributed import CancelledError, Client, Future, KilledWorker, Security, get_worker, rpc
+from distributed.client import ClosedClientError
+from distributed.versions import VersionMismatchWarning, get_versions
+
+import descent
+from descent.process import processors
+from descent.redaction import redacted
+
+PACKAGE = "descent"
+"""The package that workers are sent. They need the libraries, but neither this code nor a shared disk."""
+
+TRIES = 3
+"""How often a run that raises is tried, the first time included."""
+
+CONNECT_TIMEOUT_S = 5
+"""Dask's own 30 seconds would look like a hang."""
+
+REPLICATE_TIMEOUT_S = 30
+"""How long runs wait until all workers have the data; one that hangs must not keep the others."""
+
+EVERYWHERE = ("dask", "distributed", "cloudpickle")
+"""All processes of a cluster need the same versions of these, and of Python, to understand each other."""
+
+ON_WORKERS = (*EVERYWHERE, "numpy", "tensorflow", "keras", "pydantic")
+"""Versions that can change a result or how settings are pickled. The scheduler needs only EVERYWHERE."""
+
+LOST = (CancelledError, ClosedClientError, OSError)
+"""What Dask raises when the connection to the scheduler is lost."""
+
+cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import this module
+
+Function = Callable[[Any, Any, Callable[[Any], None]], Any]
+OnEvent = Callable[[int, Any], None]
+
+
+class ClusterUnavailable(RuntimeError):
+    """The cluster cannot be used. One line: what was found where, and what is accepted."""
+
+
+class RunsFailed(RuntimeError):
+    """Some runs failed. One line for each, with its settings."""
+
+
+class Failure(NamedTuple):
+    """A run that failed, with the error of its last try."""
+
+    task: Any
+    error: BaseException
+
+    def __str__(self) -> str:
+        """Return one line: the settings of the run and the error."""
+        reason = " ".join(str(self.error).split())
+        return f"{self.task}: {type(self.error).__name__}: {reason}"
+
+
+@contextmanager
+def connect() -> Iterator[Client]:
+    """Connect to the cluster at DASK_SCHEDULER_ADDRESS or, without one, start a thread per processor.
+
+    Threads suffice here because TensorFlow releases the interpreter lock while it computes.
+
+    Raises:
+        ClusterUnavailable: If no scheduler answers, or versions of libraries differ.
+    """
+    for name in ("distributed", "distributed.client", "distributed.gc"):
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)  # errors are raised, as one line
+    address = os.environ.get("DASK_SCHEDULER_ADDRESS")
+    settings = {"distributed.admin.large-graph-warning-threshold": "1 GB", "scheduler-address": None}
+    with dask.config.set(settings), _join(address) if address else _start_threads() as client:
+        yield client
+
+
+def _start_threads() -> Client:
+    return Client(
+        processes=False,
+        n_workers=1,
+        threads_per_worker=processors(),
+        memory_limit=0,
+        dashboard_address="127.0.0.1:0",  # Dask needs some port: a free one, for this machine only
+        scheduler_kwargs={"dashboard": False},
+        set_as_default=False,
+    )
+
+
+def _join(address: str) -> Client:
+    shown = redacted(re.sub(r"^(\w+://)?.*@", r"\1***@", address, flags=re.DOTALL))
+    try:
+        scheduler, workers = asyncio.run(_ask_versions(address))
+    except Exception as error:  # which one depends on the scheme, and on what answers
+        reason = " ".join(redacted(error).split()) or f"no answer within {CONNECT_TIMEOUT_S} s"
+        if "@" in address:  # a library may repeat the password in any form
+            reason = type(error).__name__
+        raise ClusterUnavailable(f"DASK_SCHEDULER_ADDRESS: no Dask scheduler at {shown}: {reason}") from None
+    _require_versions(f"the scheduler {shown}", scheduler, EVERYWHERE)
+    for worker, found in workers.items():
+        _require_versions(f"the worker {worker}", found, ON_WORKERS)
+    if not workers:
+        print(f"{shown}: no worker has joined yet; runs start when one does", file=sys.stderr)
+    warnings.filterwarnings("ignore", category=VersionMismatchWarning)  # about packages that do not matter
+    with _connection():
+        return Client(address, timeout=CONNECT_TIMEOUT_S, set_as_default=False)
+
+
+async def _ask_versions(address: str) -> tuple[dict, dict[str, dict]]:
+    """Return `get_versions` of the scheduler and of each worker.
+
+    `Client` would wait for ever for a server that accepts connections and says nothing, or for a
+    worker that hangs. If one hangs none is compared here, but each is before its first run.
+    """
+    async with rpc(address, connection_args=Security().get_connection_args("client")) as scheduler:
+        own = await asyncio.wait_for(scheduler.versions(packages=ON_WORKERS), CONNECT_TIMEOUT_S)
+        question = {"op": "versions", "packages": ON_WORKERS}
+        with suppress(TimeoutError):
+            asked = scheduler.broadcast(msg=question, on_error="ignore")
+            return own, await asyncio.wait_for(asked, CONNECT_TIMEOUT_S)
+        return own, {}
+
+
+def _require_versions(place: str, found: dict, packages: Sequence[str], expected: dict | None = None) -> None:
+    """Raise ClusterUnavailable at the first version that is not as expected, by default as here."""
+    here, there = (versions["packages"] for versions in (expected or get_versions(packages), found))
+    for package in ("python", *packages):
+        ours, theirs = (str(versions.get(package) or "missing") for versions in (here, there))
+        if package == "python":  # the numbers after the second do not matter
+            ours, theirs = (".".join(version.split(".")[:2]) for version in (ours, theirs))
+        if ours != theirs:
+            raise ClusterUnavailable(f"{place} has {package} {theirs}; accepted: {ours}, as the driver has")
+
+
+@contextmanager
+def _connection() -> Iterator[None]:
+    """Raise ClusterUnavailable for what Dask raises when the scheduler has gone."""
+    try:
+        yield
+    except LOST:
+        raise ClusterUnavailable("the connection to the Dask scheduler was lost") from None
+
+
+def run_each(
+    client: Client,
+    function: Function,
+    tasks: Sequence[Any],
+    shared: Any,
+    on_event: OnEvent = lambda index, event: None,
+) -> Iterator[tuple[int, Any]]:
+    """Compute `function(task, shared, emit)` for every task, in parallel.
+
+    Runs start in the order of the tasks. A run whose worker dies is repeated on another one; a run
+    that raises is tried TRIES times. A run that was on too many dying workers (Dask's setting
+    `distributed.scheduler.allowed-failures`) is repeated alone, after all others: either it kills
+    its workers, or it only ran beside one that does. Closing the iterator abandons the runs that have
+    not ended, which stop at their next event.
+
+    Args:
+        client: What `connect` returned.
+        function: A function that can be imported by its name from this package.
+        tasks: The settings of each run.
+        shared: Data of all runs. Threads share the object itself; each worker unpickles it once.
+        on_event: Called in this thread with (index, event) for what a run passes to `emit`, in the
+            order of the run. Events of a repeated run are not reported twice.
+
+    Yields:
+        (index, result or Failure), as each run ends.
+
+    Raises:
+        ClusterUnavailable: If the connection to the scheduler is lost.
+    """
+    name, topic = uuid.uuid4().hex, client.id  # Dask clears this topic when the client has gone
+    happened: queue.SimpleQueue = queue.SimpleQueue()
+    pending: dict[Future, int] = {}
+    reported = [0] * len(tasks)
+
+    def receive(event: tuple[float, Any]) -> None:
+        if not isinstance(event[1], dict) and event[1][0] == name:  # Dask logs dictionaries there
+            happened.put(event[1][1:])
+
+    def outcomes(indices: Sequence[int], prefix: str) -> Iterator[tuple[int, Any]]:
+        with _connection():
+            futures = client.map(
+                lambda index, task, content: content.run(index, task, topic, name),
+                indices,
+                [pickle.dumps(tasks[index]) for index in indices],
+                content=content,
+                key=[f"{function.__name__}-{prefix}-{index:09d}-{name}" for index in indices],
+                retries=TRIES - 1,
+            )
+        pending.update(zip(futures, indices, strict=True))
+        for future in futures:
+            future.add_done_callback(happened.put)
+        del futures  # a result leaves its worker with the last reference
+        while pending:
+            what = happened.get()
+            if isinstance(what, Future):
+                index = pending.pop(what)
+                yield index, _outcome(what, tasks[index])
+            elif what[1] == reported[what[0]]:
+                reported[what[0]] += 1
+                on_event(what[0], pickle.loads(what[2]))
+
+    try:
+        with _connection():
+            client.subscribe_topic(topic, receive)
+            content = _send(client, function, shared)
+        suspects = []
+        for index, outcome in outcomes(range(len(tasks)), "run"):
+            if isinstance(outcome, Failure) and isinstance(outcome.error, KilledWorker):
+                suspects.append(index)
+            else:
+                yield index, outcome
+        for suspect in suspects:
+            yield from outcomes([suspect], "alone")
+    finally:
+        with suppress(*LOST):  # the scheduler has gone, and everything on it
+            client.unsubscribe_topic(topic)
+            client.cancel(list(pending))
+
+
+def run_all(
+    client: Client,
+    function: Function,
+    tasks: Sequence[Any],
+    shared: Any,
+    on_event: OnEvent = lambda index, event: None,
+) -> list[Any]:
+    """Compute all runs as `run_each` does; return their results in the order of the tasks.
+
+    Raises:
+        RunsFailed: If runs failed, when all have ended.
+        ClusterUnavailable: If the connection to the scheduler is lost.
+    """
+    outcomes = dict(run_each(client, function, tasks, shared, on_event))
+    results = [outcomes[index] for index in range(len(tasks))]
+    if failures := [result for result in results if isinstance(result, Failure)]:
+        raise RunsFailed("\n".join(map(str, failures))) from failures[0].error
+    return results
+
+
+def _outcome(future: Future, task: Any) -> Any:
+    with _connection():
+        try:
+            return future.result()
+        except Exception as error:
+            if future.status != "error":  # no error of the run
+                raise
+            return Failure(task, error)
+
+
+def _send(client: Client, function: Function, shared: Any) -> Future:
+    """Give the workers what all runs need, as a dependency of each run.
+
+    On a cluster it is the result of a task. Dask copies it from worker to worker, also to those that
+    join later, computes it again if all workers that had it have died (scattered data would be lost),
+    and forgets it with the client. It is copied before runs are submitted, or Dask would give them all
+    to the one worker that has it. An upload plugin would need nannies, or outlive a killed client.
+    """
+    if client.cluster is not None:  # threads of this process
+        return client.scatter(_Content(opened=(function, shared)), hash=False)
+    content = _Content(_archive(), cloudpickle.dumps((function, shared)), get_versions(ON_WORKERS))
+    sent = client.submit(pickle.loads, cloudpickle.dumps(content), key=f"content-{uuid.uuid4().hex}")
+    with suppress(TimeoutError):
+        client.replicate([sent], callback_timeout=REPLICATE_TIMEOUT_S)
+    return sent
+
+
+def _archive() -> bytes:
+    """Zip the modules of the package; the same code gives the same bytes."""
+    archive, package = io.BytesIO(), Path(descent.__file__).parent
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as target:
+        for path in sorted(package.rglob("*.py")):
+            target.writestr(zipfile.ZipInfo(str(path.relative_to(package.parent))), path.read_bytes())
+    return archive.getvalue()
+
+
+class _Content:
+    """Code, function and data of many runs.
+
+    The first run of each worker opens it, in its own thread: the worker has to answer while
+    TensorFlow is imported.
+    """
+
+    def __init__(self, code: bytes = b"", pickled: bytes = b"", versions: dict | None = None, opened=None):
+        """`opened`, or else what `pickled` contains, is (function, shared)."""
+        self.code, self.pickled, self.versions, self.opened = code, pickled, versions, opened
+        self.archive, self.opening = "", threading.Lock()
+
+    def __reduce__(self):
+        return type(self), (self.code, self.pickled, self.versions)
+
+    def run(self, index: int, task: bytes, topic: str, name: str) -> Any:
+        """Compute one run; events go to `topic` as (name, index, how many before, pickled event)."""
+        worker, numbers = get_worker(), itertools.count()
+        key = worker.get_current_task()
+
+        def emit(event: Any) -> None:
+            if worker.state.tasks[key].state == "cancelled":  # nobody waits for this run any more
+                raise CancelledError(key)
+            worker.log_event(topic, (name, index, next(numbers), pickle.dumps(event)))
+
+        with self.opening:
+            if self.opened is None:
+                self._open(worker.address, Path(worker.local_directory))
+        self._check_origin()
+        function, shared = self.opened
+        result = function(pickle.loads(task), shared, emit)
+        self._check_origin()
+        return result
+
+    def _open(self, address: str, folder: Path) -> None:
+        _require_versions(f"the worker {address}", get_versions(ON_WORKERS), ON_WORKERS, self.versions)
+        archive = folder / f"{PACKAGE}-{hashlib.sha256(self.code).hexdigest()[:16]}.zip"
+        if not archive.exists():
+            archive.write_bytes(self.code)
+        self.archive = str(archive)
+        if not _origin().startswith(self.archive):
+            sys.path.insert(0, self.archive)
+            importlib.invalidate_caches()
+            for module in [name for name in sys.modules if name.partition(".")[0] == PACKAGE]:
+                del sys.modules[module]
+        self.opened = pickle.loads(self.pickled)
+
+    def _check_origin(self) -> None:
+        if _origin() and not _origin().startswith(self.archive):  # by the runs of another client
+            raise RuntimeError(f"this worker has since imported another version of {PACKAGE}: {_origin()}")
+
+
+def _origin() -> str:
+    """Return where the package was imported from, if it was."""
+    return str(getattr(sys.modules.get(PACKAGE), "__file__", ""))

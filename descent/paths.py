@@ -1,0 +1,29 @@
+"""Every path that the pipeline reads or writes, relative to the repository's root."""
+
+from pathlib import Path
+
+PARAMS = Path("params.yaml")
+RAW = Path("data/raw")
+ARRAYS = Path("data/arrays")
+DATASET = Path("data/dataset.json")
+"""Title and class names of the dataset: what only readers need."""
+SWEEP_RUNS = Path("data/sweep/runs")
+SWEEP_PLANES = Path("data/sweep/planes")
+"""The planes in which the explorer draws the runs' trajectories."""
+MODELS = Path("models")
+REPORTS = Path("reports")
+SWEEP_TABLE = REPORTS / "sweep.csv"
+EXPLORER = REPORTS / "explorer.html"
+FIGURES = REPORTS / "figures"
+TIMINGS = Path("timings")
+"""Times are no results: this folder is in neither git nor DVC."""
+
+
+def model(name: str) -> Path:
+    """Return the folder of a model's results."""
+    return MODELS / name
+
+
+def timing(stage: str) -> Path:
+    """Return the file with the times of a stage, such as `train@baseline`, on this machine."""
+    return TIMINGS / f"{stage}.json"

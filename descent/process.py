@@ -1,0 +1,118 @@
+"""Processes: signals, exclusive writers, the number of processors, progress bars."""
+
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+PR_SET_PDEATHSIG = 1
+"""From linux/prctl.h: the signal that the kernel sends to this process when its parent dies."""
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Busy(RuntimeError):
+    """Another process writes the same files; one line that says which."""
+
+
+class Stopped(SystemExit):
+    """A signal asked this process to stop; the code is 128 plus the signal's number."""
+
+    code: int
+
+
+def processors() -> int:
+    """Return the number of processors that this process may use: its affinity and its container's share."""
+    from dask.system import CPU_COUNT
+
+    return CPU_COUNT
+
+
+def end_with_parent() -> None:
+    """Ask the kernel to send SIGTERM to this process when its parent dies (Linux; nothing elsewhere).
+
+    Without it a killed dvc leaves its stage running, and the next `dvc repro` starts a second one.
+    """
+    if sys.platform == "linux":
+        parent = os.getppid()
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:  # it died before the kernel was asked
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end the block as Ctrl-C does, and then the process, at once.
+
+    The block's context managers exit normally. Then the process ends without waiting for threads: one
+    that computes for a minute more would keep a cancelled training alive. A signal that was ignored
+    stays ignored, as under nohup. The exit code is 128 plus the signal's number.
+    """
+    before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+    handled = {number: handler for number, handler in before.items() if handler is not signal.SIG_IGN}
+    for number in handled:
+        signal.signal(number, _stop)
+    try:
+        yield
+    except Stopped as stop:
+        leave(stop.code)
+    finally:
+        for number, handler in handled.items():
+            signal.signal(number, handler)
+
+
+def _stop(number: int, frame) -> None:
+    for later in STOP_SIGNALS:  # none may interrupt the clean-up: a closed terminal sends two of them
+        signal.signal(later, signal.SIG_IGN)
+    raise Stopped(128 + number)
+
+
+def leave(code: int = 0) -> NoReturn:
+    """End this process at once, with its output written.
+
+    A normal exit would first take two seconds to tear TensorFlow down. Call this when all files are
+    closed and no thread is to be waited for.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+@contextmanager
+def exclusive_writer(folder: Path | str) -> Iterator[None]:
+    """Hold the right to write `folder` for the block; it is released however the process ends.
+
+    Raises:
+        Busy: Another process has it.
+    """
+    from filelock import FileLock, Timeout
+
+    folder = Path(folder)
+    path = folder.with_name(f".{folder.name}.lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path, timeout=0)  # where there is no flock, filelock uses a marker file
+    try:
+        lock.acquire()
+    except Timeout:
+        holder = path.read_text(errors="replace").partition("\n")[0] or "unknown"
+        raise Busy(f"{folder}: process {holder} is writing it; wait until it ends, or end it") from None
+    try:
+        if path.read_text(errors="replace").partition("\n")[0] != str(os.getpid()):
+            path.write_text(f"{os.getpid()}\n")
+        yield
+    finally:
+        lock.release()
+
+
+def progress_bar(title: str, epochs: int, images: int) -> "tqdm":
+    """Return a progress bar that counts `images` per epoch; silent where there is no terminal."""
+    from tqdm import tqdm
+
+    return tqdm(desc=title, total=epochs, unit=" images", unit_scale=images, disable=None)

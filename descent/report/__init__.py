@@ -1,0 +1,1 @@
+"""The comparison: tables, sentences, charts, and the pages made of them."""

@@ -1,0 +1,304 @@
+"""The loss over a plane in weight space, and training trajectories projected onto the plane.
+
+After Li et al. 2018, Visualizing the Loss Landscape of Neural Nets (arXiv:1712.09913, section 7), and
+Lorch 2016, Visualizing Deep Network Training Trajectories with PCA: the plane is spanned by the two
+principal directions of the trajectories. It explains a part of the movement only, and even random
+walks make smooth curves in such a plane (Antognini and Sohl-Dickstein 2018, arXiv:1806.08805).
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import contourpy
+import numpy as np
+import pandas as pd
+from scipy.special import expit, log_softmax, ndtr
+from threadpoolctl import threadpool_limits
+
+from descent.config import Model
+from descent.data import Split
+
+IMAGES = 500
+"""The loss surface is computed on this many training images: enough for its shape, in seconds."""
+
+COLUMNS = 24
+"""Points of a frame's grid from left to right."""
+
+SHORT = 1 / 8
+"""A trajectory shorter than this share of the longest is shown again, magnified."""
+
+EXCLUDED = ("diverged", "collapsed")
+"""Models with these statuses go so far that nothing else would be seen in the plane that they span."""
+
+ASPECT = 0.9
+"""Height over width of a frame; its two axes have the same unit."""
+
+MARGIN = 0.18
+"""Space around the trajectories on each side, as a share of their extent."""
+
+LEVELS = (1, 1.5, 2, 3, 5, 7)
+"""The levels in each power of ten, where the loss spans much."""
+
+TRAJECTORY_COLUMNS = ("study", "frame", "model", "epoch", "x", "y", "explained")
+SURFACE_COLUMNS = ("study", "frame", "region", "corner", "loss", "x", "y")
+
+ACTIVATIONS = {
+    "relu": lambda z: np.maximum(z, 0),
+    "tanh": np.tanh,
+    "sigmoid": expit,
+    "elu": lambda z: np.where(z > 0, z, np.expm1(np.minimum(z, 0))),
+    "gelu": lambda z: z * ndtr(z),
+    "silu": lambda z: z * expit(z),
+}
+"""The activations that params.yaml accepts."""
+
+
+class Plane(NamedTuple):
+    """A plane in weight space: a point (n,) on it and two orthonormal directions (2, n), float64."""
+
+    origin: np.ndarray
+    directions: np.ndarray
+
+
+class Frame(NamedTuple):
+    """A rectangle in a plane's coordinates."""
+
+    left: float
+    right: float
+    bottom: float
+    top: float
+
+    def grid(self, columns: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the x of `columns` evenly spaced points, and the y of a similar number."""
+        rows = round(columns * ASPECT)
+        return np.linspace(self.left, self.right, columns), np.linspace(self.bottom, self.top, rows)
+
+
+def same_network(models: Sequence[Model]) -> bool:
+    """Return whether the weights of these models lie in one space, in which one loss is defined."""
+    return len({(model.hidden_layers, model.activation) for model in models}) == 1
+
+
+def study_landscape(
+    models: Mapping[str, Model],
+    trajectories: Mapping[str, np.ndarray],
+    excluded: Sequence[str],
+    training: Split,
+    classes: int,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Project the trajectories of a study's models, and compute the loss around them.
+
+    Frame 0 shows all trajectories in the plane of their principal directions. Frame 1, where some are
+    too short to be seen in frame 0, shows their surroundings, in the plane that explains most of all
+    trajectories when each is divided by its own length.
+
+    Args:
+        models: The settings of the study's models by name.
+        trajectories: (epochs + 1, weights) of each, all from the same start.
+        excluded: The models whose trajectories are projected, but do not span the planes: those that
+            diverged or collapsed went so far that nothing else would be seen.
+        training: The training images.
+        classes: The number of classes.
+
+    Returns:
+        TRAJECTORY_COLUMNS and SURFACE_COLUMNS without `study`. `explained` is the share of the squared
+        distance from the start that lies in the plane. Both are empty if the models are different
+        networks, or if all of them are excluded.
+    """
+    spanning = {name: path for name, path in trajectories.items() if name not in excluded}
+    if not spanning or not same_network(list(models.values())):
+        return pd.DataFrame(columns=TRAJECTORY_COLUMNS[1:]), pd.DataFrame(columns=SURFACE_COLUMNS[1:])
+    settings = models[next(iter(spanning))]
+    rows = np.linspace(0, len(training.labels), min(IMAGES, len(training.labels)), endpoint=False).astype(int)
+    inputs = training.images[rows].reshape(len(rows), -1) / 255.0
+    widths = (inputs.shape[1], *settings.hidden_layers, classes)
+    projected, surfaces = [], []
+    with threadpool_limits(1):  # the bits of a product of matrices depend on the number of threads
+        for number, (plane, framed) in enumerate(_views(spanning)):
+            frame = frame_around(np.concatenate([project(plane, path) for path in framed]))
+            grid = frame.grid(COLUMNS)
+            loss = loss_surface(plane, *grid, inputs, training.labels[rows], widths, settings.activation)
+            surfaces.append(_rounded(regions(frame, loss), frame).assign(frame=number))
+            projected += [
+                _projected(plane, path).assign(model=name, frame=number)
+                for name, path in trajectories.items()
+            ]
+    return (
+        pd.concat(projected, ignore_index=True)[list(TRAJECTORY_COLUMNS[1:])],
+        pd.concat(surfaces, ignore_index=True)[list(SURFACE_COLUMNS[1:])],
+    )
+
+
+def _views(trajectories: Mapping[str, np.ndarray]) -> list[tuple[Plane, list[np.ndarray]]]:
+    """Choose the planes to show, each with the trajectories that fill its frame: all, then the short ones."""
+    paths = list(trajectories.values())
+    lengths = [_farthest(path.astype(np.float64) - path[0]) for path in paths]
+    short = [path for path, length in zip(paths, lengths, strict=True) if length < SHORT * max(lengths)]
+    views = [(principal_plane(paths), paths)]
+    return [*views, (principal_plane(paths, equal=True), short)] if short else views
+
+
+def principal_plane(trajectories: Sequence[np.ndarray], equal: bool = False) -> Plane:
+    """Compute the plane through the common start that explains most of the movement.
+
+    Args:
+        trajectories: (points, weights) each.
+        equal: Divide every trajectory by its largest distance from the start, so that a short one
+            counts as much as a long one.
+    """
+    origin = trajectories[0][0].astype(np.float64)
+    steps = [path[1:].astype(np.float64) - origin for path in trajectories]
+    movement = np.concatenate([step / (_farthest(step) or 1) if equal else step for step in steps])
+    # The eigenvectors of the small matrix of inner products give the singular vectors of the large one.
+    _, vectors = np.linalg.eigh(movement @ movement.T)
+    directions: list[np.ndarray] = []
+    for vector in vectors[:, [-1, -2]].T if len(movement) > 1 else vectors.T[[0, 0]]:
+        direction = vector @ movement
+        for other in directions:  # only one is left where all points lie on a line
+            direction = direction - (direction @ other) * other
+        length = np.linalg.norm(direction)
+        directions.append(direction / length if length > 1e-9 * np.abs(movement).max() else 0 * direction)
+    plane = np.array(directions)
+    coordinates = movement @ plane.T
+    signs = np.sign(coordinates[np.abs(coordinates).argmax(axis=0), [0, 1]])
+    return Plane(origin, plane * np.where(signs < 0, -1, 1)[:, None])
+
+
+def _farthest(steps: np.ndarray) -> float:
+    return float(np.linalg.norm(steps, axis=1).max())
+
+
+def project(plane: Plane, trajectory: np.ndarray) -> np.ndarray:
+    """Return the coordinates (points, 2) in the plane; not finite where the weights are not."""
+    with np.errstate(invalid="ignore"):
+        return (trajectory.astype(np.float64) - plane.origin) @ plane.directions.T
+
+
+def _projected(plane: Plane, trajectory: np.ndarray) -> pd.DataFrame:
+    points = project(plane, trajectory)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        squared = ((trajectory.astype(np.float64) - plane.origin) ** 2).sum(axis=1)
+        explained = (points**2).sum(axis=1) / squared
+    return pd.DataFrame(
+        {
+            "epoch": range(len(points)),
+            "x": [_significant(x) for x in points[:, 0]],
+            "y": [_significant(y) for y in points[:, 1]],
+            "explained": explained.round(4),
+        }
+    )
+
+
+def _significant(value: float, digits: int = 6) -> float:
+    """Round: a product of matrices differs in the last digits from one machine to another."""
+    return float(f"{value:.{digits}g}")
+
+
+def frame_around(points: np.ndarray) -> Frame:
+    """Compute the smallest frame with a margin around points (n, 2), which may all be the same."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    (x, y), (wide, tall) = (low + high) / 2, high - low
+    half = max(wide, tall / ASPECT, 1e-9) * (1 + 2 * MARGIN) / 2
+    return Frame(x - half, x + half, y - half * ASPECT, y + half * ASPECT)
+
+
+def loss_surface(
+    plane: Plane,
+    across: np.ndarray,
+    up: np.ndarray,
+    inputs: np.ndarray,
+    labels: np.ndarray,
+    widths: Sequence[int],
+    activation: str,
+) -> np.ndarray:
+    """Compute the mean cross-entropy of the network at the points of a grid in the plane.
+
+    Weights are linear in the plane's coordinates, and so is what enters the first activation: the
+    largest product of matrices is computed three times, not at every point.
+
+    Args:
+        plane: The plane.
+        across: First coordinates (columns,).
+        up: Second coordinates (rows,).
+        inputs: (images, pixels).
+        labels: (images,).
+        widths: The widths of all layers, input and output included.
+        activation: A key of ACTIVATIONS.
+
+    Returns:
+        (rows, columns).
+    """
+    corners = [layers(vector, widths) for vector in (plane.origin, *plane.directions)]
+    first, *later = zip(*corners, strict=True)
+    entering = [inputs @ kernel + bias for kernel, bias in first]
+    activate = ACTIVATIONS[activation]
+
+    def loss(place: tuple[float, float, float]) -> float:
+        def combine(parts: Sequence[np.ndarray]) -> np.ndarray:
+            products = (part * weight for part, weight in zip(parts, place, strict=True))
+            return sum(products, start=np.zeros_like(parts[0]))
+
+        values = combine(entering)
+        for layer in later:
+            kernels, biases = zip(*layer, strict=True)
+            values = activate(values) @ combine(kernels) + combine(biases)
+        return -log_softmax(values, axis=1)[np.arange(len(labels)), labels].mean()
+
+    return np.array([[loss((1, x, y)) for x in across] for y in up])
+
+
+def layers(weights: np.ndarray, widths: Sequence[int]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Split a vector of weights into the kernel (inputs, outputs) and bias (outputs,) of each layer.
+
+    Args:
+        weights: Each layer's kernel, row by row, and then its bias.
+        widths: The widths of all layers, input and output included.
+    """
+    found, position = [], 0
+    for inputs, outputs in zip(widths, widths[1:], strict=False):
+        kernel, bias = np.split(weights[position : position + (inputs + 1) * outputs], [inputs * outputs])
+        found.append((kernel.reshape(inputs, outputs), bias))
+        position += (inputs + 1) * outputs
+    return found
+
+
+def levels(loss: np.ndarray) -> list[float]:
+    """Choose about ten levels between the lowest and highest loss, evenly spaced if it spans little."""
+    low, high = float(loss.min()), float(loss.max())
+    if high < 3 * low:
+        even = sorted({_significant(level, 9) for level in np.linspace(low, high, 12)[1:-1]})
+        return [level for level in even if low < level < high]
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    return [level for power in powers for step in LEVELS if low < (level := step * 10.0**power) < high]
+
+
+def regions(frame: Frame, loss: np.ndarray) -> pd.DataFrame:
+    """Compute the bands between two levels as polygons.
+
+    A hole is joined to its polygon's edge by a cut without width, so that one line draws both.
+
+    Returns:
+        A row per corner: region, corner, loss (the band's lower level), x, y.
+    """
+    across, up = frame.grid(loss.shape[1])
+    maker = contourpy.contour_generator(across, up, loss, fill_type=contourpy.FillType.OuterOffset)
+    bounds = [float(loss.min()) - 1e-9, *levels(loss), float(loss.max()) + 1e-9]  # a flat surface is a band
+    tables = []
+    for low, high in zip(bounds, bounds[1:], strict=False):
+        for points, offsets in zip(*maker.filled(low, high), strict=True):
+            rings = [points[a:b] for a, b in zip(offsets, offsets[1:], strict=False)]
+            outline = np.concatenate([part for ring in rings for part in (ring, rings[0][:1])])
+            tables.append(pd.DataFrame(outline, columns=["x", "y"]).assign(loss=max(low, float(loss.min()))))
+    table = pd.concat(tables, keys=range(len(tables)), names=["region", "corner"]).reset_index()
+    return table[["region", "corner", "loss", "x", "y"]]
+
+
+def _rounded(table: pd.DataFrame, frame: Frame) -> pd.DataFrame:
+    """Round corners to a two-thousandth of the frame's width, which is finer than can be seen."""
+    unit = (frame.right - frame.left) / 2000
+    return table.assign(
+        x=[_significant(x) for x in (table.x / unit).round() * unit],
+        y=[_significant(y) for y in (table.y / unit).round() * unit],
+        loss=[_significant(loss, 9) for loss in table.loss],  # around a stalled run the loss is almost flat
+    )

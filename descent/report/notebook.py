@@ -1,0 +1,397 @@
+"""The notebook that solves the assignment: built from a template, executed, its outputs stored inside."""
+
+import asyncio
+import json
+import math
+import os
+import re
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import nbformat
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from nbclient import NotebookClient
+
+from descent.report.format import counted, markdown
+
+TEMPLATES = Path(__file__).parent / "templates"
+MOST_TRAININGS = 6
+"""Trainings in one notebook; the longest takes about 15 s of its minute."""
+COLORS = ("#0072b2", "#d55e00", "#00835f", "#a8488a", "#4d4d4d", "#8a6d00")
+"""After Okabe and Ito's palette for all kinds of colour vision, dark enough for a white background."""
+
+
+class Code(NamedTuple):
+    """An activation and its derivative, as Python, and as LaTeX."""
+
+    function: str
+    derivative: str
+    formula: str
+    imports: str = ""  # from scipy.special
+
+
+ACTIVATIONS = {
+    "relu": Code("np.maximum(z, 0)", "z > 0", r"ReLU, $\varphi(z) = \max(z, 0)$"),
+    "tanh": Code("np.tanh(z)", "1 - np.tanh(z) ** 2", r"$\varphi(z) = \tanh z$"),
+    "sigmoid": Code(
+        "expit(z)", "expit(z) * (1 - expit(z))", r"sigmoid, $\varphi(z) = 1 / (1 + e^{-z})$", "expit"
+    ),
+    "elu": Code(
+        "np.where(z > 0, z, np.expm1(np.minimum(z, 0)))",
+        "np.exp(np.minimum(z, 0))",
+        r"ELU, $\varphi(z) = z$ for $z > 0$ and $e^z - 1$ otherwise",
+    ),
+    "gelu": Code(
+        "z * ndtr(z)",
+        "ndtr(z) + z * np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)",
+        r"GELU, $\varphi(z) = z \, \Phi(z)$ with the normal distribution function $\Phi$",
+        "ndtr",
+    ),
+    "silu": Code(
+        "z * expit(z)",
+        "expit(z) * (1 + z * (1 - expit(z)))",
+        r"SiLU, $\varphi(z) = z / (1 + e^{-z})$",
+        "expit",
+    ),
+}
+
+
+class Item(NamedTuple):
+    """One training of a task; `arguments` of the notebook's `train`, empty where an earlier task has it."""
+
+    name: str
+    title: str
+    remark: str
+    arguments: str
+
+
+class Task(NamedTuple):
+    """A study that the notebook answers itself."""
+
+    question: str
+    names: list[str]
+    varied: list[str]
+    values: str
+    introduction: str
+    items: list[Item]
+
+
+class Left(NamedTuple):
+    """A study that is left to the pipeline, and why."""
+
+    question: str
+    names: list[str]
+    reason: str
+
+
+def render(params: Any, summary: Mapping[str, Any], root: Path | str = ".") -> str:
+    """Build and execute the notebook.
+
+    The result holds neither times nor progress, and has the same bytes each time on the same kind of
+    machine. What the kernel writes to its standard error, progress bars among it, goes to this process's.
+
+    Args:
+        params: The content of params.yaml: `studies` (with `question`, `models`), `models` (with
+            `batch_size`, `learning_rate`, `optimizer`, `hidden_layers`, `activation`), `train` (with
+            `epochs`, `seeds`).
+        summary: The content of data/arrays/summary.json and data/dataset.json: `classes`,
+            `train.images`, `title`.
+        root: The folder that holds data/arrays and reports/comparison.csv.
+
+    Returns:
+        The notebook as text.
+
+    Raises:
+        nbclient.exceptions.CellExecutionError: A cell failed.
+        nbclient.exceptions.DeadKernelError: The kernel ended, for want of memory, say.
+    """
+    notebook = build(params, summary)
+    with _kernel_settings() as environment:
+        client = _Client(
+            notebook,
+            timeout=None,
+            kernel_name="python3",
+            record_timing=False,
+            coalesce_streams=True,  # a print may arrive in one piece or in two
+            resources={"metadata": {"path": str(root)}},
+            extra_arguments=KERNEL_ARGUMENTS,
+            on_notebook_start=_signal_handlers(),
+        )
+        client.execute(env=environment)
+    notebook.metadata = _metadata()
+    return nbformat.writes(notebook)
+
+
+def build(params: Any, summary: Mapping[str, Any]) -> nbformat.NotebookNode:
+    """Build the notebook without executing it; for the arguments see `render`."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {
+        "markdown": markdown,
+        "counted": counted,
+        "joined": _joined,
+        "python": json.dumps,  # of names and lists of names
+    }
+    text = environment.get_template("solutions.md.j2").render(_content(params, summary))
+    cells = [cell for cell in _cells(text) if cell.source]
+    for number, cell in enumerate(cells):
+        cell["id"] = f"cell-{number}"
+    return nbformat.v4.new_notebook(cells=cells, metadata=_metadata())
+
+
+def _content(params: Any, summary: Mapping[str, Any]) -> dict[str, Any]:
+    """The variables of the template."""
+    images, epochs = summary["train"]["images"], params.train.epochs
+    live, left = _divide(params)
+    trained = list(dict.fromkeys(name for _, names in live for name in names))
+    main = params.models[trained[0]] if trained else next(iter(params.models.values()))
+    tasks: list[Task] = []
+    seen: dict[str, int] = {}
+    for number, (study, names) in enumerate(live, 1):
+        tasks.append(_task(study, names, params.models, main, images, epochs, seen))
+        seen = dict.fromkeys(names, number) | seen
+    alike = [params.models[name] for name in trained if _hidden(params.models[name]) == _hidden(main)]
+    example = min(alike or [main], key=lambda model: _unusual(model, images))
+    return {
+        "title": summary.get("title"),
+        "epochs": epochs,
+        "seeds": len(params.train.seeds),
+        "stride": min(step for step in range(1, epochs + 1) if epochs % step == 0 and epochs / step <= 5),
+        "hidden": _hidden(main),
+        "widths": [*_hidden(main), summary["classes"]],
+        "activation": main.activation,
+        "code": ACTIVATIONS[main.activation],
+        "tasks": tasks,
+        "left": left,
+        "trained": trained,
+        "colors": COLORS,
+        "shared": sum(len(task.items) for task in tasks) - len(trained),
+        "shapes": len({_hidden(params.models[name]) for name in trained}) > 1,
+        "example": {
+            "batch_size": min(_batch_size(example, images), images),
+            "learning_rate": _rate(example.learning_rate),
+        },
+    }
+
+
+def _divide(params: Any) -> tuple[list[tuple[Any, list[str]]], list[Left]]:
+    """The studies that the notebook trains, each with its models, and those left to the pipeline.
+
+    A study qualifies if all its models use plain gradient descent and the activation of the first such
+    study, as long as there are at most MOST_TRAININGS trainings. Of a first study that is larger the
+    first models are trained.
+    """
+    live: list[tuple[Any, list[str]]] = []
+    left: list[Left] = []
+    trained: set[str] = set()
+    activation = None
+    for study in params.studies.values():
+        names, models = list(study.models), [params.models[name] for name in study.models]
+        optimizers = sorted({model.optimizer for model in models} - {"sgd"})
+        activations = {model.activation for model in models}
+        if optimizers:
+            known = "the NumPy code above knows plain gradient descent only"
+            left.append(Left(study.question, names, f"These trainings use {_joined(optimizers)}; {known}."))
+        elif len(activations) > 1 or activations - {activation or models[0].activation}:
+            used = f"These trainings use {_joined(sorted(activations))} as activation."
+            left.append(Left(study.question, names, used))
+        elif live and len(trained | set(names)) > MOST_TRAININGS:
+            left.append(Left(study.question, names, "These trainings would take too long in a notebook."))
+        else:
+            activation, chosen = models[0].activation, names[:MOST_TRAININGS]
+            live.append((study, chosen))
+            trained |= set(chosen)
+            if len(names) > len(chosen):
+                only = f"Of its {len(names)} trainings the notebook runs the first {len(chosen)}."
+                left.append(Left(study.question, names, only))
+    return live, left
+
+
+def _task(
+    study: Any,
+    names: list[str],
+    models: Mapping[str, Any],
+    main: Any,
+    images: int,
+    epochs: int,
+    seen: Mapping[str, int],
+) -> Task:
+    """Describe a study; `seen` names the earlier task in which a model was trained."""
+    settings = {name: _settings(models[name], images) for name in names}
+    values = {key: list(dict.fromkeys(each[key] for each in settings.values())) for key in SETTINGS}
+    varied = [key for key in SETTINGS if len(values[key]) > 1]
+    fixed = [f"{key} {values[key][0]}" for key in SETTINGS if key not in varied and key != "hidden layers"]
+    if "hidden layers" not in varied and _hidden(models[names[0]]) != _hidden(main):
+        fixed.append(f"hidden layers {values['hidden layers'][0]}")
+    varied = varied or ["batch size"]  # a single training
+    items = []
+    for name in names:
+        title = _joined([f"{key} {settings[name][key]}" for key in varied])
+        title = title[0].upper() + title[1:]
+        if name in seen:
+            items.append(Item(name, title, f"The same training as in task {seen[name]}.", ""))
+        else:
+            remark = _remark(models[name], varied, images, epochs)
+            items.append(Item(name, title, remark, _arguments(models[name], main, images)))
+    described = [f"{key} {_joined(values[key])}" for key in varied]
+    return Task(
+        question=study.question,
+        names=names,
+        varied=varied,
+        values="; ".join([*described, *(each for each in fixed if each not in described)]),
+        introduction=f"All trainings have the same {_joined(fixed)}." if fixed and len(names) > 1 else "",
+        items=items,
+    )
+
+
+def _remark(model: Any, varied: Sequence[str], images: int, epochs: int) -> str:
+    """What the settings mean, in numbers that are known before the training."""
+    batch = _batch_size(model, images)
+    updates = math.ceil(images / batch)
+    sentences = [
+        f"An epoch of {images:,} images in batches of {batch:,} makes {counted(updates, 'update')}, "
+        f"{counted(epochs, 'epoch')} make {updates * epochs:,}."
+    ]
+    length = f"An update subtracts {_rate(model.learning_rate)} times the gradient from the weights."
+    if varied == ["learning rate"]:
+        return length
+    return " ".join([*sentences, *([length] if "learning rate" in varied else [])])
+
+
+SETTINGS = ("batch size", "learning rate", "hidden layers")
+"""What the notebook's own trainings may vary."""
+
+
+def _settings(model: Any, images: int) -> dict[str, str]:
+    batch = _batch_size(model, images)
+    size = f"{batch:,} (the full sample)" if batch == images else f"{batch:,}"
+    hidden = " + ".join(map(str, model.hidden_layers)) or "none"
+    return dict(zip(SETTINGS, (size, _rate(model.learning_rate), hidden), strict=True))
+
+
+def _arguments(model: Any, main: Any, images: int) -> str:
+    """The arguments of the notebook's `train` for a model, as Python."""
+    batch = _batch_size(model, images)
+    size = "len(x_train)" if batch == images else str(batch)
+    arguments = f"batch_size={size}, learning_rate={_rate(model.learning_rate)}"
+    return arguments + (f", hidden={_hidden(model)}" if _hidden(model) != _hidden(main) else "")
+
+
+def _unusual(model: Any, images: int) -> tuple[bool, float]:
+    """How unsuitable a model is as an example: too many or too few updates, an extreme learning rate."""
+    batch = _batch_size(model, images)
+    return batch < min(32, images) or batch == images, abs(math.log10(model.learning_rate / 0.01))
+
+
+def _batch_size(model: Any, images: int) -> int:
+    return images if model.batch_size == "full" else model.batch_size
+
+
+def _hidden(model: Any) -> tuple[int, ...]:
+    return tuple(model.hidden_layers)
+
+
+def _rate(rate: float) -> str:
+    """A learning rate without a power of ten, in as many digits as it needs; valid Python too."""
+    return np.format_float_positional(rate, trim="-")
+
+
+def _joined(values: Sequence[Any]) -> str:
+    """Values as a list in a sentence: `8, 128 and 512`."""
+    *before, last = map(str, values)
+    return f"{', '.join(before)} and {last}" if before else last
+
+
+FENCED = re.compile(r"^```python\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
+
+
+def _cells(text: str) -> Iterator[nbformat.NotebookNode]:
+    """Divide the rendered template: code between fences, and Markdown, which a line `---` divides."""
+    for place, part in enumerate(FENCED.split(text)):
+        if place % 2:
+            yield nbformat.v4.new_code_cell(part.strip())
+        else:
+            yield from (nbformat.v4.new_markdown_cell(piece.strip()) for piece in part.split("\n---\n"))
+
+
+def _metadata() -> nbformat.NotebookNode:
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    return nbformat.from_dict({"kernelspec": kernel, "language_info": {"name": "python"}})
+
+
+KERNEL_ARGUMENTS = [
+    "--HistoryManager.enabled=False",
+    "--IPKernelApp.capture_fd_output=False",  # what TensorFlow writes in C++ is no output of a cell
+    "--log-level=ERROR",
+]
+
+
+class _Client(NotebookClient):
+    """Pass on what the kernel writes to standard error, progress bars above all, instead of storing it."""
+
+    def output(self, outs, msg, display_id, cell_index):
+        if msg["msg_type"] == "stream" and msg["content"]["name"] == "stderr":
+            print(msg["content"]["text"], end="", file=sys.stderr, flush=True)
+            return None
+        return super().output(outs, msg, display_id, cell_index)
+
+
+def _signal_handlers() -> Callable[..., None]:
+    """Give a function that puts the handlers of this moment back in place of nbclient's.
+
+    nbclient's end the kernel and then fail with the traceback of an AssertionError.
+    """
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def restore(**_: Any) -> None:
+        for number, handler in handlers.items():
+            asyncio.get_running_loop().remove_signal_handler(number)
+            signal.signal(number, handler)
+
+    return restore
+
+
+IPYTHON = """
+c.InlineBackend.figure_formats = {"retina"}
+c.InlineBackend.print_figure_kwargs = {"bbox_inches": "tight", "metadata": {"Software": None}}
+"""
+"""PNG images, because Jupyter Lab does not show the SVG images of a notebook that it has not run itself."""
+MATPLOTLIB = """
+font.family: DejaVu Sans
+axes.spines.top: False
+axes.spines.right: False
+"""
+"""The font that Matplotlib brings along, and what a person's own settings would add is left out."""
+
+
+@contextmanager
+def _kernel_settings() -> Iterator[dict[str, str]]:
+    """Give the environment of a kernel that knows no personal settings of IPython, Matplotlib or Keras."""
+    with tempfile.TemporaryDirectory() as folder:
+        profile, matplotlibrc = Path(folder, "profile_default"), Path(folder, "matplotlibrc")
+        profile.mkdir()
+        (profile / "ipython_kernel_config.py").write_text(IPYTHON)
+        matplotlibrc.write_text(MATPLOTLIB)
+        yield os.environ | {
+            "IPYTHONDIR": folder,
+            "KERAS_HOME": folder,
+            "KERAS_BACKEND": "tensorflow",
+            "MATPLOTLIBRC": str(matplotlibrc),
+            "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+            "PYTHONHASHSEED": "0",
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+            "TF_NUM_INTRAOP_THREADS": "1",  # more threads add numbers in another order
+            "TQDM_NCOLS": "78",
+            **({} if sys.stderr.isatty() else {"TQDM_DISABLE": "1"}),
+        }

@@ -1,0 +1,503 @@
+"""The tables in reports/: everything that is said or drawn is read from them."""
+
+import math
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from descent import paths
+from descent.config import Model, Params
+from descent.data import Dataset
+from descent.engine.optimizers import OPTIMIZERS
+from descent.files import write_json, write_table
+from descent.metrics import EPOCH_METRICS, FINAL_METRICS
+from descent.report import format, landscape
+from descent.results import NOT_LEARNED, read_history, read_metrics, worst_status
+from descent.statistics import exact_mcnemar, interval, mean_and_deviation, paired_t
+
+CONSTANTS = tuple(dict.fromkeys(name for optimizer in OPTIMIZERS.values() for name in optimizer.constants))
+SETTINGS = ("batch_size", "optimizer", "hidden_layers", "activation", "learning_rate", *CONSTANTS)
+"""The settings of a model, as columns; a constant that no model has gets no column."""
+
+INTERVALS = ("validation_accuracy", "test_accuracy")
+"""The metrics with a confidence interval."""
+
+DIFFERENCES = (
+    "study", "best", "other", "pairs", "difference", "difference_low", "difference_high", "t", "p_seeds",
+    "seeds_needed", "images", "best_alone_correct", "other_alone_correct", "p_images",
+)  # fmt: skip
+
+WORST_MISTAKES = 12
+"""The number of misclassified images that are listed for each model."""
+
+
+class InvalidResults(ValueError):
+    """The results in models/ do not fit params.yaml; one line: the file, what was found, what is accepted."""
+
+
+class Result(NamedTuple):
+    """A trained model's results: its settings, metrics.json and history.csv."""
+
+    name: str
+    settings: Model
+    metrics: dict[str, Any]
+    history: pd.DataFrame
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds of its runs."""
+        return [run["seed"] for run in self.metrics["seeds"]]
+
+    def final(self, key: str) -> list[float]:
+        """Return a metric at the end of each run; NaN where it was not finite."""
+        return [math.nan if run[key] is None else run[key] for run in self.metrics["seeds"]]
+
+
+class Tables(NamedTuple):
+    """The tables, each in the file of its name.
+
+    Attributes:
+        comparison: A row per study and model: study, model, SETTINGS, updates, seeds, status; for each
+            of FINAL_METRICS `<key>_mean` and `<key>_std` over the seeds, empty where a seed's value was
+            not finite; `<key>_low` and `<key>_high`, the 95 % interval of the mean, for INTERVALS;
+            best_seed; images (for training), pixels (per image), classes.
+        history: A row per model, seed and epoch: model, seed, epoch, updates, EPOCH_METRICS.
+        differences: DIFFERENCES: the best model of a study compared with each other model, the
+            runner-up first; no test with a model that learned nothing.
+        trajectories: landscape.TRAJECTORY_COLUMNS.
+        surface: landscape.SURFACE_COLUMNS.
+        confusion: model, true, predicted, images: the test images by true and predicted class.
+        mistakes: model, image (row of the test images), true, predicted, probability: the misclassified
+            images whose true class got the lowest probability; probability is the predicted class's.
+        sweep: A row per run of the sweep; None where there is no sweep.
+    """
+
+    comparison: pd.DataFrame
+    history: pd.DataFrame
+    differences: pd.DataFrame
+    trajectories: pd.DataFrame
+    surface: pd.DataFrame
+    confusion: pd.DataFrame
+    mistakes: pd.DataFrame
+    sweep: pd.DataFrame | None
+
+
+def read_results(params: Params, folder: Path = paths.MODELS) -> dict[str, Result]:
+    """Read the results of the models in params.yaml, in its order.
+
+    Raises:
+        InvalidResults: A folder is missing, damaged, or was trained with other seeds.
+    """
+    return {name: _read_result(name, params, folder / name) for name in params.models}
+
+
+def remove_other_results(params: Params, folder: Path = paths.MODELS) -> list[Path]:
+    """Remove the results of models that are not in params.yaml; return their folders.
+
+    The report depends on the whole of models/, so that what is left there would make it out of date in
+    every clone, where `dvc checkout` puts no such folder. DVC's cache keeps the results, and
+    `dvc checkout` in an earlier commit brings them back.
+    """
+    others = [
+        path
+        for path in sorted(folder.iterdir())
+        if (path / "metrics.json").exists() and path.name not in params.models
+    ]
+    for path in others:
+        shutil.rmtree(path)
+    return others
+
+
+def _read_result(name: str, params: Params, folder: Path) -> Result:
+    try:
+        result = Result(name, params.models[name], read_metrics(folder), read_history(folder))
+        seeds = result.seeds
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _unreadable(folder, error) from None
+    accepted = list(params.train.seeds)
+    if seeds != accepted:
+        raise InvalidResults(f"{folder}: trained with the seeds {seeds}; accepted: {accepted} (train.seeds)")
+    return result
+
+
+def _unreadable(path: Path, error: Exception) -> InvalidResults:
+    reason = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
+    return InvalidResults(f"{path}: cannot be read: {reason}; `dvc repro` trains the model again")
+
+
+def _read_array(path: Path) -> np.ndarray:
+    try:
+        return np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise _unreadable(path, error) from None
+
+
+def compute(
+    params: Params, results: Mapping[str, Result], dataset: Dataset, folder: Path = paths.MODELS
+) -> Tables:
+    """Compute all tables but the sweep's, which stays None.
+
+    Args:
+        params: Names the studies and their models.
+        results: The result of each model.
+        dataset: The images; the test labels decide what is correct.
+        folder: Where the models' predictions and trajectories are.
+
+    Raises:
+        InvalidResults: A file in `folder` cannot be read.
+    """
+    predictions = {name: _best_predictions(result, folder / name) for name, result in results.items()}
+    comparison = compare(params, results, dataset)
+    trajectories, surface = _landscapes(params, results, dataset, folder)
+    return Tables(
+        comparison,
+        _by_model({name: result.history for name, result in results.items()}),
+        differences(comparison, results, predictions, dataset.test.labels),
+        trajectories,
+        surface,
+        _by_model({name: confusion(found, dataset.test.labels) for name, found in predictions.items()}),
+        _by_model({name: mistakes(found, dataset.test.labels) for name, found in predictions.items()}),
+        None,
+    )
+
+
+def write(tables: Tables, folder: Path = paths.REPORTS) -> None:
+    """Write the CSV files and metrics.json; sweep.csv is not written, it belongs to another stage."""
+    for name, table in tables._asdict().items():
+        if name != "sweep":
+            write_table(folder / f"{name}.csv", table)
+    write_json(folder / "metrics.json", summary(read_table(folder / "comparison.csv")))
+
+
+def read_tables(folder: Path = paths.REPORTS) -> Tables:
+    """Read the tables back; rendering reads files, so it says nothing that they do not hold."""
+    files = {name: folder / f"{name}.csv" for name in Tables._fields}
+    return Tables(
+        **{
+            name: None if name == "sweep" and not path.exists() else read_table(path)
+            for name, path in files.items()
+        }
+    )
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a CSV file of the report; a model may be called `12`, `NA` or `null`."""
+    words = ("study", "model", "best", "other", "status", "optimizer", "hidden_layers", "activation")
+    return pd.read_csv(path, dtype=dict.fromkeys(words, str), keep_default_na=False, na_values=[""])
+
+
+def _by_model(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Stack tables, with the model as the first column."""
+    table = pd.concat([table.assign(model=name) for name, table in tables.items()], ignore_index=True)
+    return table[["model", *table.columns.drop("model")]]
+
+
+# Comparison
+
+
+def compare(params: Params, results: Mapping[str, Result], dataset: Dataset) -> pd.DataFrame:
+    """Make `Tables.comparison`."""
+    used = {name for model in params.models.values() for name in model.constants()}
+    rows = [
+        {"study": study, **_comparison_row(results[model], used, dataset)}
+        for study, members in params.studies.items()
+        for model in members.models
+    ]
+    return pd.DataFrame(rows)
+
+
+def _comparison_row(result: Result, constants: set[str], dataset: Dataset) -> dict[str, Any]:
+    settings, metrics = result.settings, result.metrics
+    values = {
+        "batch_size": metrics["batch_size"],
+        "optimizer": settings.optimizer,
+        "hidden_layers": "-".join(map(str, settings.hidden_layers)) or "none",
+        "activation": settings.activation,
+        "learning_rate": settings.learning_rate,
+        **{name: settings.constants().get(name, math.nan) for name in CONSTANTS if name in constants},
+    }
+    row = {"model": result.name, **values, "updates": metrics["updates"], "seeds": len(result.seeds)}
+    row["status"] = metrics["status"]
+    for metric in FINAL_METRICS:
+        key = metric.key
+        row[f"{key}_mean"], row[f"{key}_std"] = mean_and_deviation(result.final(key))
+    for key in INTERVALS:
+        _, low, high = interval(result.final(key))
+        row[f"{key}_low"], row[f"{key}_high"] = np.clip((low, high), 0, 1)
+    row |= {"best_seed": metrics["best_seed"], "images": metrics["images"]}
+    return row | {"pixels": dataset.train.images[0].size, "classes": dataset.classes}
+
+
+def best(rows: pd.DataFrame) -> str | None:
+    """Return the best model among rows of the comparison; None if none learned anything.
+
+    This is the project's one rule: the highest mean validation accuracy; a tie goes to the lower mean
+    validation loss, then to the earlier row. A model with a status in NOT_LEARNED is never the best.
+    """
+    fit = rows[~rows.status.isin(NOT_LEARNED) & rows.validation_accuracy_mean.notna()]
+    if fit.empty:
+        return None
+    # Files hold nine digits, so a tie in memory and in the file are the same.
+    order = fit.assign(accuracy=fit.validation_accuracy_mean.round(9)).sort_values(
+        ["accuracy", "validation_loss_mean"], ascending=[False, True], kind="stable"
+    )
+    return order.model.iloc[0]
+
+
+def tied(rows: pd.DataFrame) -> list[str]:
+    """Return the models with the same mean validation accuracy as the best one, the best one first."""
+    winner = best(rows)
+    if winner is None:
+        return []
+    accuracy = rows.validation_accuracy_mean.round(9)
+    same = rows[(accuracy == accuracy[rows.model == winner].iloc[0]) & ~rows.status.isin(NOT_LEARNED)]
+    return [winner, *same.model[same.model != winner]]
+
+
+def varying(rows: pd.DataFrame) -> list[str]:
+    """Return the settings that differ between rows of the comparison, in the order of SETTINGS.
+
+    A constant differs if two models that have it differ in it.
+    """
+    return [name for name in SETTINGS if name in rows and rows[name].dropna().nunique() > 1]
+
+
+def settings_text(row: Any, names: Sequence[str]) -> str:
+    """Describe settings of a row of the comparison: `batch size 8 and learning rate 0.1`."""
+    values = [(name, getattr(row, name)) for name in names]
+    known = [pair for pair in values if not (isinstance(pair[1], float) and math.isnan(pair[1]))]
+    return format.listed(
+        [f"{format.setting_title(name)} {format.setting(name, value, row.images)}" for name, value in known]
+    )
+
+
+def answer(rows: pd.DataFrame) -> str:
+    """Return the best value of what a study varies: `batch size 8`; a tie is called a tie.
+
+    Args:
+        rows: The study's rows of the comparison.
+    """
+    models = tied(rows)
+    if not models:
+        return "none"
+    named = rows.set_index("model", drop=False)
+    names = varying(rows) or ["batch_size", "learning_rate"]
+    texts = list(dict.fromkeys(settings_text(named.loc[model], names) for model in models))
+    return texts[0] if len(texts) == 1 else f"a tie of {format.listed(texts)}"
+
+
+def summary(comparison: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """Make metrics.json: each study's answer and best model, each model's test accuracy and status.
+
+    It is small because `dvc exp show` makes a column of every entry. An accuracy that is not finite is
+    left out.
+    """
+    models = comparison.drop_duplicates("model").set_index("model")
+    studies = {study: rows for study, rows in comparison.groupby("study", sort=False)}
+    accuracy = models.test_accuracy_mean.dropna().round(5)
+    return {
+        "answer": {study: answer(rows) for study, rows in studies.items()},
+        "best": {study: best(rows) or "none" for study, rows in studies.items()},
+        "test_accuracy": {model: float(value) for model, value in accuracy.items()},
+        "status": models.status.to_dict(),
+    }
+
+
+# Differences between the best model and the others
+
+
+def differences(
+    comparison: pd.DataFrame,
+    results: Mapping[str, Result],
+    predictions: Mapping[str, np.ndarray],
+    labels: np.ndarray,
+) -> pd.DataFrame:
+    """Test whether the best model of each study is better by more than chance.
+
+    Over the seeds: a paired t-test on the final validation accuracies, since runs of the same seed start
+    from the same weights. Over the test images: McNemar's exact test between the best seeds.
+
+    Args:
+        comparison: `compare`'s table.
+        results: The result of each model.
+        predictions: The class probabilities (images, classes) of each model's best seed.
+        labels: (images,).
+    """
+    rows = []
+    for study, members in comparison.groupby("study", sort=False):
+        winner = best(members)
+        if winner is None:
+            continue
+        others = members[members.model != winner]
+        order = others.assign(failed=others.status.isin(NOT_LEARNED)).sort_values(
+            ["failed", "validation_accuracy_mean"], ascending=[True, False], kind="stable"
+        )
+        for other, failed in zip(order.model, order.failed, strict=True):
+            row = {"study": study, "best": winner, "other": other}
+            row |= _over_seeds(results[winner], results[other])
+            row |= _over_images(*(predictions[name].argmax(axis=1) == labels for name in (winner, other)))
+            if failed:  # that it is behind needs no test
+                row |= dict.fromkeys(("t", "p_seeds", "seeds_needed", "p_images"), math.nan)
+            rows.append(row)
+    return pd.DataFrame(rows, columns=list(DIFFERENCES))
+
+
+def _over_seeds(ours: Result, theirs: Result) -> dict[str, Any]:
+    pairs = ours.final("validation_accuracy"), theirs.final("validation_accuracy")
+    (difference, low, high), t, p, needed = paired_t(*pairs)
+    names = ("pairs", "difference", "difference_low", "difference_high", "t", "p_seeds", "seeds_needed")
+    return dict(zip(names, (len(pairs[0]), difference, low, high, t, p, needed), strict=True))
+
+
+def _over_images(ours: np.ndarray, theirs: np.ndarray) -> dict[str, Any]:
+    alone, other = int((ours & ~theirs).sum()), int((theirs & ~ours).sum())
+    names = ("images", "best_alone_correct", "other_alone_correct", "p_images")
+    return dict(zip(names, (len(ours), alone, other, exact_mcnemar(alone, other)), strict=True))
+
+
+def _best_predictions(result: Result, folder: Path) -> np.ndarray:
+    """Read the test probabilities (images, classes) of a model's best seed."""
+    probabilities = _read_array(folder / "test_probabilities.npy")
+    return probabilities[result.seeds.index(result.metrics["best_seed"])]
+
+
+# Mistakes
+
+
+def confusion(probabilities: np.ndarray, labels: np.ndarray) -> pd.DataFrame:
+    """Count the images by true and predicted class: a row for each pair of classes."""
+    classes = probabilities.shape[1]
+    counts = np.zeros((classes, classes), dtype=int)
+    np.add.at(counts, (labels, probabilities.argmax(axis=1)), 1)
+    true, predicted = np.divmod(np.arange(classes**2), classes)
+    return pd.DataFrame({"true": true, "predicted": predicted, "images": counts.ravel()})
+
+
+def mistakes(probabilities: np.ndarray, labels: np.ndarray) -> pd.DataFrame:
+    """List the misclassified images whose true class got the lowest probability, lowest first."""
+    of_truth, predicted = probabilities[np.arange(len(labels)), labels], probabilities.argmax(axis=1)
+    wrong = np.flatnonzero(predicted != labels)
+    rows = wrong[np.argsort(of_truth[wrong], kind="stable")][:WORST_MISTAKES]
+    return pd.DataFrame(
+        {
+            "image": rows,
+            "true": labels[rows],
+            "predicted": predicted[rows],
+            "probability": probabilities[rows, predicted[rows]].astype(float).round(4),
+        }
+    )
+
+
+# Trajectories and loss surfaces
+
+
+def _landscapes(
+    params: Params, results: Mapping[str, Result], dataset: Dataset, folder: Path
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    drawn = []
+    for name, study in params.studies.items():
+        models = {model: params.models[model] for model in study.models}
+        paths_of = {model: _read_array(folder / model / "trajectory.npy") for model in models}
+        far = [model for model in models if results[model].metrics["status"] in landscape.EXCLUDED]
+        found = landscape.study_landscape(models, paths_of, far, dataset.train, dataset.classes)
+        drawn.append([table.assign(study=name) for table in found])
+    columns = landscape.TRAJECTORY_COLUMNS, landscape.SURFACE_COLUMNS
+    trajectories, surface = (
+        pd.concat([table for table in tables if len(table)] or tables, ignore_index=True)[list(names)]
+        for tables, names in zip(zip(*drawn, strict=True), columns, strict=True)
+    )
+    return trajectories, surface
+
+
+# The sweep
+
+
+class Scaling(NamedTuple):
+    """The best learning rate as proportional to the batch size to the power of `exponent`.
+
+    Attributes:
+        exponent: The slope of log rate by log batch size.
+        error: Its standard error; NaN for fewer than three batch sizes.
+        smallest: The smallest batch size used.
+        largest: The largest batch size used.
+    """
+
+    exponent: float
+    error: float
+    smallest: int
+    largest: int
+
+
+def cells(sweep: pd.DataFrame) -> pd.DataFrame:
+    """Average the sweep over its seeds.
+
+    Returns:
+        A row per optimizer, batch size and learning rate, sorted: optimizer, batch_size, learning_rate,
+        updates, EPOCH_METRICS (means; a loss is infinite if a seed's is not finite), status (the worst
+        of its runs), best (whether this is the best learning rate of its batch size).
+    """
+    by = ["optimizer", "batch_size", "learning_rate"]
+    metrics = [metric.key for metric in EPOCH_METRICS]
+    groups = sweep.assign(validation_loss=sweep.validation_loss.fillna(math.inf)).groupby(by)
+    table = groups[["updates", *metrics]].mean()
+    table["status"] = groups.status.agg(lambda found: worst_status(list(found)))
+    table = table.reset_index()
+    order = table.assign(failed=table.status.isin(NOT_LEARNED), accuracy=table.validation_accuracy.round(9))
+    order = order.sort_values(
+        ["failed", "accuracy", "validation_loss", "learning_rate"], ascending=[True, False, True, True]
+    )
+    chosen = order[~order.failed].drop_duplicates(["optimizer", "batch_size"]).index
+    return table.assign(best=table.index.isin(chosen))
+
+
+def best_rates(sweep: pd.DataFrame) -> pd.DataFrame:
+    """Find the best learning rate of each optimizer and batch size.
+
+    The best rate has the highest mean validation accuracy; a tie goes to the lower loss, then to the
+    lower rate. A batch size of which no run learned has no row.
+
+    Returns:
+        The best rows of `cells`, with `refined`: the rate at the top of a parabola through the best rate
+        and its two neighbours, in the logarithm of the rate; NaN at the edge of the grid, beyond which a
+        better rate may lie.
+    """
+    rows = []
+    for _, rates in cells(sweep).groupby(["optimizer", "batch_size"]):
+        rates = rates.reset_index(drop=True)
+        for place in np.flatnonzero(rates.best):
+            inside = 0 < place < len(rates) - 1
+            refined = _top(rates.iloc[place - 1 : place + 2]) if inside else math.nan
+            rows.append(rates.iloc[place].to_dict() | {"refined": refined})
+    columns = ["optimizer", "batch_size", "learning_rate", "validation_accuracy", "status", "refined"]
+    return pd.DataFrame(rows) if rows else pd.DataFrame(columns=columns)
+
+
+def _top(three: pd.DataFrame) -> float:
+    logs, heights = np.log(three.learning_rate.to_numpy(float)), three.validation_accuracy.to_numpy(float)
+    curvature, slope, _ = np.polyfit(logs - logs[1], heights, 2)
+    if curvature > -1e-12:  # three alike
+        return float(np.exp(logs[1]))
+    return float(np.exp(logs[1] + np.clip(-slope / 2 / curvature, *(logs[[0, 2]] - logs[1]))))
+
+
+def scaling(rates: pd.DataFrame) -> Scaling | None:
+    """Fit a power law to the best rates of one optimizer by least squares.
+
+    Only batch sizes that learned and whose best rate lies inside the grid count: with a handful of
+    updates the largest rate that does no harm is the best one, whatever the batch size.
+
+    Returns:
+        None if fewer than two batch sizes are left.
+    """
+    inside = rates[rates.refined.notna() & (rates.status == "learned")]
+    if len(inside) < 2:
+        return None
+    sizes = inside.batch_size.astype(float)
+    line = stats.linregress(np.log(sizes), np.log(inside.refined.astype(float)))
+    error = float(np.nan_to_num(line.stderr)) if len(inside) > 2 else math.nan  # NaN for equal rates
+    return Scaling(float(line.slope), error, int(sizes.min()), int(sizes.max()))

@@ -1,0 +1,167 @@
+"""Run the pipeline again in a fresh clone and compare every output with the committed one."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+import yaml
+
+from descent import paths
+from descent.files import sha256
+from descent.results import processor, versions
+
+RECORD = paths.REPORTS / "reproduction.md"
+NOT_OF_THE_PIPELINE = ("benchmark.csv", "scheduling.csv", "stage.csv", RECORD.name)
+"""Files in reports/ that other commands than `dvc repro` write."""
+
+TOLERANCES = {"accuracy": 0.01, "loss": 0.1}
+"""How far a mean in comparison.csv may be from the committed one on another kind of processor, whose other
+last bits grow over the epochs: absolute for an accuracy, relative for a loss."""
+
+
+class Outputs(NamedTuple):
+    """The outputs of a repository: each one's digest by its path, and the comparison."""
+
+    digests: dict[str, str]
+    comparison: pd.DataFrame
+
+
+class Verdict(NamedTuple):
+    """The result of a comparison of outputs.
+
+    Attributes:
+        outputs: A row per output: its path, and `identical`, `differs`, `missing` or `new`.
+        means_agree: Whether all statuses are equal, and within TOLERANCES all means of models that did
+            not diverge.
+    """
+
+    outputs: pd.DataFrame
+    means_agree: bool
+
+    @property
+    def identical(self) -> bool:
+        """Whether every output has the same bytes."""
+        return set(self.outputs["second run"]) <= {"identical"}
+
+    @property
+    def complete(self) -> bool:
+        """Whether the same outputs exist."""
+        return not set(self.outputs["second run"]) & {"missing", "new"}
+
+
+def verify() -> tuple[Verdict, str]:
+    """Run all stages in a fresh clone of the last commit; return the verdict and a report in Markdown.
+
+    Raises:
+        SystemExit: There are uncommitted changes, or a stage failed.
+    """
+    if changed := _git("status", "--porcelain", "--untracked-files=no"):
+        sys.exit(f"there are uncommitted changes, so there is no commit to verify:\n{changed}")
+    with tempfile.TemporaryDirectory(prefix="verify-") as folder:
+        clone = Path(folder) / "project"
+        _git("clone", "--quiet", ".", str(clone))
+        committed = read_outputs(clone)
+        _run_again(clone)
+        verdict = compare(committed, read_outputs(clone))
+    return verdict, as_markdown(verdict, _git("rev-parse", "--short", "HEAD"), processor(), versions())
+
+
+def _run_again(clone: Path) -> None:
+    """Run every stage in `clone`, with the raw files of this folder if there are any."""
+    raw = paths.RAW.resolve()
+    programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # the stages' python, too
+    environment = os.environ | {"PATH": programs, "MLFLOW_TRACKING_URI": f"sqlite:///{clone}/mlflow.db"}
+    if raw.exists():
+        shutil.copytree(raw, clone / paths.RAW)  # the stage verifies what is there and fetches the rest
+    done = subprocess.run([sys.executable, "-m", "dvc", "repro", "--force"], cwd=clone, env=environment)
+    if done.returncode:
+        sys.exit(f"dvc repro exited with {done.returncode} in a fresh clone")
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"git {arguments[0]}: {done.stderr.strip()}")
+    return done.stdout.rstrip()
+
+
+def read_outputs(root: Path) -> Outputs:
+    """Read the digests of a repository's outputs: those in dvc.lock, and all files of reports/."""
+    lock = yaml.safe_load((root / "dvc.lock").read_text(encoding="utf-8"))
+    outs = [out for stage in lock["stages"].values() for out in stage.get("outs", [])]
+    digests = {out["path"]: out["md5"] for out in outs if not out["path"].startswith("reports/")}
+    for path in sorted((root / paths.REPORTS).rglob("*")):
+        if path.is_file() and path.name not in NOT_OF_THE_PIPELINE:
+            digests[path.relative_to(root).as_posix()] = sha256(path)
+    return Outputs(digests, pd.read_csv(root / paths.REPORTS / "comparison.csv"))
+
+
+def compare(committed: Outputs, again: Outputs) -> Verdict:
+    """Compare the outputs of two runs."""
+    names = list(committed.digests | again.digests)
+    words = [_word(committed.digests.get(name), again.digests.get(name)) for name in names]
+    table = pd.DataFrame({"output": names, "second run": words})
+    return Verdict(table, _means_agree(committed.comparison, again.comparison))
+
+
+def _word(committed: str | None, again: str | None) -> str:
+    if committed is None or again is None:
+        return "missing" if again is None else "new"
+    return "identical" if committed == again else "differs"
+
+
+def _means_agree(committed: pd.DataFrame, again: pd.DataFrame) -> bool:
+    """Compare statuses, and the means of models that did not diverge.
+
+    A diverged run amplifies every last bit, so that its numbers are those of the processor.
+    """
+    keys = ["study", "model", "status"]
+    if not committed[keys].equals(again[keys]):
+        return False
+    rows = committed.status != "diverged"
+    return all(
+        _agree(committed.loc[rows, column], again.loc[rows, column], column.endswith("accuracy_mean"))
+        for column in committed.columns
+        if column.endswith(("accuracy_mean", "loss_mean"))
+    )
+
+
+def _agree(committed: pd.Series, again: pd.Series, accuracies: bool) -> bool:
+    difference = (again - committed).abs()
+    tolerance = TOLERANCES["accuracy"] if accuracies else TOLERANCES["loss"] * committed.abs()
+    both_missing = committed.isna() & again.isna()
+    return bool(((difference <= tolerance) | both_missing).all())
+
+
+def as_markdown(verdict: Verdict, commit: str, processor: str, versions: Mapping[str, str]) -> str:
+    """Render a verdict: one sentence, the machine, then every output."""
+    counts = verdict.outputs["second run"].value_counts()
+    if verdict.identical:
+        sentence = "Reproduced to the byte"
+    elif verdict.complete and verdict.means_agree:
+        sentence = (
+            "Not the same bytes. Another kind of processor has other last bits: the means agree within "
+            f"{TOLERANCES['accuracy']:.0%} (accuracies) and {TOLERANCES['loss']:.0%} (losses)"
+        )
+    else:
+        sentence = "NOT reproduced"
+    lines = [
+        "# The pipeline run again in a fresh clone",
+        "",
+        f"{sentence}: " + ", ".join(f"{count} {word}" for word, count in counts.items()) + ".",
+        "",
+        f"Commit {commit}, on {processor}, with "
+        + ", ".join(f"{name} {version}" for name, version in versions.items())
+        + ".",
+        "",
+        "| output | second run |",
+        "|---|---|",
+        *(f"| {output} | {word} |" for output, word in verdict.outputs.itertuples(index=False)),
+    ]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,250 @@
+"""A model's results on disk, models/<name>/: history, final metrics, status, weights; and its times.
+
+history.csv has a row per seed and epoch, metrics.json what each run ended with, test_probabilities.npy
+(seeds, test images, classes) and trajectory.npy (epochs + 1, weights) of the first seed are float32,
+replicates/ has each seed's Keras model, and model.keras is the best one of them.
+"""
+
+import json
+import math
+import platform
+import shutil
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from descent.engine.settings import RunSettings
+from descent.files import finite, replacing, write_array, write_json, write_table
+from descent.metrics import FINAL_METRICS
+
+STATUSES = ("diverged", "collapsed", "stalled", "undertrained", "learned")
+"""From the worst to the best."""
+
+NOT_LEARNED = STATUSES[:3]
+"""A model with one of these statuses has learned nothing; it is never the best one."""
+
+DIVERGED_FROM = 2.0
+"""Diverged: a loss above this multiple of guessing. In the sweep, runs that fail end either at 1.0 to 1.2
+times the loss of guessing or at 11 times and more."""
+
+COLLAPSED_FROM = 0.98
+"""Collapsed: a loss of at least this share of guessing, after the weights moved far."""
+
+STALLED_BELOW = 0.01
+"""Stalled: a loss that fell by less than this share of guessing."""
+
+STALLED_UPDATES = 10
+"""A run that made fewer updates is never called stalled: it had no time to show progress."""
+
+LEARNED_BELOW = 0.5
+"""Learned: a loss below this share of guessing."""
+
+LIBRARIES = ("tensorflow", "keras", "numpy", "dask", "dvc", "mlflow")
+"""Their versions are recorded with each training."""
+
+
+def guessing_loss(classes: int) -> float:
+    """Return the cross-entropy of giving every class the same probability: log(classes), in nats."""
+    return math.log(classes)
+
+
+def status(history: Sequence[Mapping[str, Any]], classes: int) -> str:
+    """Classify a run by its training loss and by how far its weights moved.
+
+    The thresholds are conventions of this experiment, relative to the loss of guessing. The weights
+    moved far if the slope at the start, kept up over the distance that they moved, would have lowered
+    the loss by as much as guessing costs.
+
+    Args:
+        history: The run's epochs, the first before any update; None or NaN for a number that is not
+            finite.
+        classes: The number of classes.
+
+    Returns:
+        The first of these that holds:
+
+        - `diverged`: the last loss is not finite, or above twice guessing and above the first loss.
+        - `collapsed`: the last loss is at least 98 % of guessing, and the weights moved far.
+        - `stalled`: the loss fell by less than 1 % of guessing, in ten updates or more.
+        - `learned`: the last loss is below half of guessing.
+        - `undertrained`: all else.
+    """
+    guessing = guessing_loss(classes)
+    first, last = (_number(history[place], "train_loss") for place in (0, -1))
+    slope, distance = _number(history[0], "gradient_norm"), _number(history[-1], "distance")
+    if not math.isfinite(last) or last > max(first, DIVERGED_FROM * guessing):
+        return "diverged"
+    moved_far = not distance * slope < guessing  # a distance that is not finite is far
+    if last >= COLLAPSED_FROM * guessing and moved_far:
+        return "collapsed"
+    if first - last < STALLED_BELOW * guessing and history[-1]["updates"] >= STALLED_UPDATES:
+        return "stalled"
+    return "learned" if last < LEARNED_BELOW * guessing else "undertrained"
+
+
+def _number(epoch: Mapping[str, Any], key: str) -> float:
+    return math.nan if epoch[key] is None else float(epoch[key])
+
+
+def worst_status(statuses: Sequence[str]) -> str:
+    """Return the status of a model: the worst of its runs' statuses."""
+    return min(statuses, key=STATUSES.index)
+
+
+def history_table(seeds: Sequence[int], histories: Sequence[Sequence[dict[str, Any]]]) -> pd.DataFrame:
+    """Make a table with a row per seed and epoch: seed, epoch, updates, then the metrics."""
+    tables = [pd.DataFrame(history).assign(seed=seed) for seed, history in zip(seeds, histories, strict=True)]
+    table = pd.concat(tables, ignore_index=True)
+    return table[["seed", *table.columns.drop("seed")]]
+
+
+def final_metrics(seed: int, run: Any) -> dict[str, Any]:
+    """Return what a `training.TrainedRun` ended with: seed, status and FINAL_METRICS; None if not finite."""
+    numbers = run.history[-1] | {"test_loss": run.test_loss, "test_accuracy": run.test_accuracy}
+    found = status(run.history, classes=run.test_probabilities.shape[1])
+    return {"seed": seed, "status": found} | {m.key: finite(numbers[m.key]) for m in FINAL_METRICS}
+
+
+def model_metrics(
+    name: str, settings: RunSettings, images: int, runs: Sequence[dict], parameters: int
+) -> dict:
+    """Make the content of metrics.json.
+
+    Args:
+        name: The model's name.
+        settings: The settings of one of its runs.
+        images: The number of training images.
+        runs: `final_metrics` of each run.
+        parameters: The number of weights.
+    """
+    updates = settings.updates_per_epoch(images)
+    return {
+        "model": name,
+        "status": worst_status([run["status"] for run in runs]),
+        "best_seed": best_seed(runs),
+        "parameters": parameters,
+        "images": images,
+        "batch_size": settings.batch_size,
+        "updates_per_epoch": updates,
+        "updates": updates * settings.epochs,
+        "seeds": list(runs),
+    }
+
+
+def best_seed(runs: Sequence[dict[str, Any]]) -> int:
+    """Return the seed with the highest validation accuracy.
+
+    A tie goes to the lower validation loss, then to the earlier seed.
+    """
+
+    def rank(run: dict[str, Any]) -> tuple[float, float]:
+        loss = run["validation_loss"]
+        return run["validation_accuracy"], -math.inf if loss is None else -loss
+
+    return max(runs, key=rank)["seed"]
+
+
+def write_results(
+    folder: Path, name: str, runs: Sequence[RunSettings], trained: Sequence[Any], dataset: Any
+) -> dict:
+    """Write all of models/<name>/.
+
+    Args:
+        folder: Where to write.
+        name: The model's name.
+        runs: The settings of its runs, which differ in the seed.
+        trained: The `training.TrainedRun` of each.
+        dataset: The `data.Dataset` that they were trained on.
+
+    Returns:
+        The content of metrics.json.
+    """
+    from descent.engine import network  # imports TensorFlow, which readers of results do not need
+
+    seeds, images = [run.seed for run in runs], len(dataset.train.labels)
+    finals = [final_metrics(seed, run) for seed, run in zip(seeds, trained, strict=True)]
+    metrics = model_metrics(name, runs[0], images, finals, parameters=trained[0].trajectory.shape[1])
+    write_table(folder / "history.csv", history_table(seeds, [run.history for run in trained]))
+    write_json(folder / "metrics.json", metrics)
+    write_array(folder / "test_probabilities.npy", np.stack([run.test_probabilities for run in trained]))
+    write_array(folder / "trajectory.npy", trained[0].trajectory)
+    for settings, run in zip(runs, trained, strict=True):
+        model = network.build(settings, dataset.train.images.shape[1:], dataset.classes)
+        model.set_weights(run.weights)
+        with replacing(replicate(folder, settings.seed)) as temporary:
+            network.save(model, temporary)
+    with replacing(folder / "model.keras") as temporary:
+        shutil.copyfile(replicate(folder, metrics["best_seed"]), temporary)
+    return metrics
+
+
+def replicate(folder: Path, seed: int) -> Path:
+    """Return the file of one seed's Keras model."""
+    return folder / "replicates" / f"seed_{seed}.keras"
+
+
+def read_history(folder: Path | str) -> pd.DataFrame:
+    """Read a model's history; what was not finite is NaN."""
+    return pd.read_csv(Path(folder) / "history.csv")
+
+
+def read_metrics(folder: Path | str) -> dict[str, Any]:
+    """Read a model's final metrics; what was not finite is None."""
+    return json.loads((Path(folder) / "metrics.json").read_text(encoding="utf-8"))
+
+
+def processor() -> str:
+    """Return the kind of processor, such as `AMD EPYC, family 25, model 17`.
+
+    A virtual machine may call it `AMD EPYC` alone; family and model tell its generation.
+    """
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    facts = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    name = facts.get("model name", platform.processor() or platform.machine())
+    generation = [
+        (word, facts[key]) for word, key in (("family", "cpu family"), ("model", "model")) if key in facts
+    ]
+    return ", ".join([name, *(f"{word} {value}" for word, value in generation)])
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of LIBRARIES."""
+    return {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES}
+
+
+def write_timing(path: Path, started: datetime, runs: Sequence[tuple[str, Any]]) -> float:
+    """Write how long a stage took, on which machine, and how long each run took.
+
+    Args:
+        path: Where to write.
+        started: When the stage started.
+        runs: Pairs of a run's name and anything with `compile_seconds` and `epoch_seconds`.
+
+    Returns:
+        The seconds since `started`.
+    """
+    seconds = (datetime.now(UTC) - started).total_seconds()
+    write_json(
+        path,
+        {
+            "processor": processor(),
+            "versions": versions(),
+            "started": started.isoformat(timespec="milliseconds"),
+            "seconds": seconds,
+            "runs": [
+                {
+                    "run": name,
+                    "compile_seconds": run.compile_seconds,
+                    "epoch_seconds": list(run.epoch_seconds),
+                }
+                for name, run in runs
+            ],
+        },
+    )
+    return seconds

@@ -1,0 +1,52 @@
+"""What every command and stage does first: it decides what is inherited from the environment.
+
+Nothing large is imported here, so that the first moments of a process are covered as well.
+"""
+
+import codecs
+import io
+import os
+import signal
+import sys
+
+from descent.process import end_with_parent
+
+SIMILAR = str.maketrans({"±": "+-", "×": "x", "·": ".", "–": "-", "−": "-", "→": "->", "…": "...", "✕": "x"})
+SUPERSCRIPTS = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
+
+
+def prepare(stage: bool = False) -> None:
+    """Prepare this process.
+
+    - Ctrl-C ends it in one line, also while libraries are still being imported; a SIGINT that was
+      ignored, as in a shell's background job, stays ignored.
+    - Text that a terminal or log cannot show, such as ± in ASCII, is written in similar characters.
+    - A stage ends with the dvc that started it.
+    """
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, _interrupted)
+    codecs.register_error("similar", _similar)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # else it was replaced by an object that is no text file
+            stream.reconfigure(errors="similar")
+    if stage:
+        end_with_parent()
+
+
+def _interrupted(number: int, frame) -> None:
+    """End at once: an exception would surface as a traceback of whatever is being imported."""
+    os.write(2, b"interrupted\n")
+    os._exit(128 + number)
+
+
+def _similar(error: UnicodeError) -> tuple[str, int]:
+    """Replace what an encoding lacks: ± by +-, 10⁻⁷ by 10^-7, é by e, all else by a question mark."""
+    import unicodedata
+
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text = error.object[error.start : error.end]
+    digits = text.translate(SUPERSCRIPTS)
+    text = f"^{digits}" if digits.isascii() else text.translate(SIMILAR)
+    plain = unicodedata.normalize("NFKD", text).encode(error.encoding, "ignore").decode(error.encoding)
+    return plain or "?", error.end

@@ -1,0 +1,380 @@
+"""The sweep: its finished runs on disk, and its table.
+
+A finished run is a file named after the run's settings and data. It also holds a digest of the engine
+and the versions of the libraries that computed it; a run of another engine is trained again and
+replaced.
+
+Beside its numbers a run keeps a view for reports/explorer.html: its trajectory in a plane that all runs of a
+seed share, and its predictions for some test images after each epoch.
+"""
+
+import ast
+import hashlib
+import itertools
+import json
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from descent.engine.settings import RunSettings
+from descent.files import finite, write_array, write_json
+from descent.metrics import EPOCH_METRICS
+from descent.results import status
+
+ENGINE = Path(__file__).parent / "engine"
+LIBRARIES = ("tensorflow", "keras", "numpy")
+"""Libraries of which another version may give other numbers."""
+
+
+VIEW_IMAGES = 300
+"""A run keeps its predictions for so many test images."""
+
+VIEW_EPOCHS = 20
+"""A view has at most so many epochs after the start; of a longer run they are evenly spaced."""
+
+PLANE_BATCH_SIZE, PLANE_LEARNING_RATE = 128, 0.05
+"""The run of plain gradient descent whose movement spans the plane; on MNIST it learns well."""
+
+
+class DamagedRun(ValueError):
+    """A file of a finished run cannot be read; one line with the remedy."""
+
+
+class SweepRun(NamedTuple):
+    """What the sweep keeps of a `training.TrainedRun`: not its weights, which are forty times as large."""
+
+    history: list[dict[str, Any]]
+    view: "RunView"
+    compile_seconds: float
+    epoch_seconds: list[float]
+
+
+class RunView(NamedTuple):
+    """What the explorer shows of a run, at the epochs of `view_epochs`.
+
+    Attributes:
+        trajectory: Coordinates [x, y] in the plane of the run's seed, None for one that is not finite; empty
+            without a plane.
+        explained: The share of the squared distance from the start that lies in the plane, at the end; None
+            if it is not finite.
+        predicted: For each epoch the classes of the images of `view_rows`; -1 where a probability is NaN.
+        percent: For each epoch the probabilities of those classes, in percent.
+    """
+
+    trajectory: list[list[float | None]]
+    explained: float | None
+    predicted: list[list[int]]
+    percent: list[list[int]]
+
+
+class SweepData(NamedTuple):
+    """What all runs of a sweep share: a `training.TensorData`, and the plane of each seed that has one."""
+
+    tensors: Any
+    planes: dict[int, np.ndarray]
+
+
+def train_sweep_run(settings: RunSettings, data: SweepData, emit: Callable[[dict], None]) -> SweepRun:
+    """Train one run of the sweep; see `training.train_run`."""
+    from descent.engine import backend, training  # imports TensorFlow, on the worker that computes
+
+    run = training.train_run(settings, data.tensors, emit)
+    epochs = view_epochs(settings.epochs)
+    images = backend.tf.gather(data.tensors.test.images, view_rows(data.tensors.test.labels.shape[0]))
+    with backend.exclusive_device():
+        found = [
+            training.probabilities(weights, images, settings.activation).numpy()
+            for weights in (layer_weights(run.trajectory[epoch], run.weights) for epoch in epochs)
+        ]
+    plane = data.planes.get(settings.seed)
+    points, explained = ([], None) if plane is None else project(plane, run.trajectory[epochs])
+    view = RunView(points, explained, *predictions(found))
+    return SweepRun(run.history, view, run.compile_seconds, run.epoch_seconds)
+
+
+def train_reference(settings: RunSettings, data: Any, emit: Callable[[dict], None]) -> np.ndarray:
+    """Train the run that spans the plane of a seed; return the plane."""
+    from descent.engine.training import train_run
+
+    return plane_of(train_run(settings, data, emit).trajectory)
+
+
+def reference_run(run: RunSettings, images: int) -> RunSettings:
+    """Return the settings of the run that spans the plane of a run's seed and network."""
+    return run._replace(
+        batch_size=min(PLANE_BATCH_SIZE, images),
+        learning_rate=PLANE_LEARNING_RATE,
+        optimizer="sgd",
+        constants=(),
+    )
+
+
+def plane_of(trajectory: np.ndarray) -> np.ndarray:
+    """Compute the plane through the start of a trajectory that explains most of its movement.
+
+    Products are summed without BLAS, whose last bits depend on its threads.
+
+    Args:
+        trajectory: (points, weights), at least two points.
+
+    Returns:
+        (3, weights) float32: the start and two orthonormal directions. The second one is zero where all
+        points lie on a line, and both are where the trajectory is not finite.
+    """
+    steps = trajectory[1:].astype(np.float64) - trajectory[0]
+    if not np.isfinite(steps).all():
+        steps = np.zeros_like(steps)
+    _, vectors = np.linalg.eigh([[np.sum(one * other) for other in steps] for one in steps])
+    directions: list[np.ndarray] = []
+    for vector in vectors.T[::-1][:2]:
+        direction = np.sum(vector[:, None] * steps, axis=0)
+        for other in directions:
+            direction -= np.sum(direction * other) * other
+        length = np.sqrt(np.sum(direction**2))
+        sign = 1 if np.sum(direction * steps[-1]) >= 0 else -1
+        directions.append(sign * direction / length if length > 1e-6 * np.abs(steps).max() else 0 * direction)
+    while len(directions) < 2:
+        directions.append(np.zeros_like(steps[0]))
+    return np.array([trajectory[0], *directions], dtype=np.float32)
+
+
+def project(plane: np.ndarray, trajectory: np.ndarray) -> tuple[list[list[float | None]], float | None]:
+    """Project a trajectory onto a plane; `RunView.trajectory` of all epochs, and `RunView.explained`.
+
+    Args:
+        plane: What `plane_of` returned.
+        trajectory: (points, weights).
+    """
+    origin, *directions = plane.astype(np.float64)
+    points, distance = [], 0.0
+    with np.errstate(invalid="ignore", over="ignore"):
+        for weights in trajectory:
+            step = weights.astype(np.float64) - origin
+            points.append([float(np.sum(step * direction)) for direction in directions])
+            distance = float(np.sum(step**2))
+    inside = points[-1][0] ** 2 + points[-1][1] ** 2
+    explained = significant(inside / distance, 4) if distance else None
+    return [[significant(value) for value in point] for point in points], explained
+
+
+def significant(value: float, digits: int = 6) -> float | None:
+    """Round; None for a number that is not finite."""
+    return float(f"{value:.{digits}g}") if np.isfinite(value) else None
+
+
+def predictions(probabilities: Sequence[np.ndarray]) -> tuple[list[list[int]], list[list[int]]]:
+    """Return `RunView.predicted` and `RunView.percent` for (images, classes) of each epoch."""
+    predicted, percent = [], []
+    for found in probabilities:
+        known = np.isfinite(found).all(axis=1)
+        predicted.append(np.where(known, found.argmax(axis=1), -1).tolist())
+        percent.append(np.where(known, np.rint(100 * found.max(axis=1)), 0).astype(int).tolist())
+    return predicted, percent
+
+
+def layer_weights(row: np.ndarray, like: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Split all weights in a row into arrays of the shapes of `like`."""
+    ends = np.cumsum([array.size for array in like])[:-1]
+    return [part.reshape(array.shape) for part, array in zip(np.split(row, ends), like, strict=True)]
+
+
+def view_epochs(epochs: int) -> list[int]:
+    """Choose the epochs of a view: the start, the end, and others evenly spaced."""
+    return sorted(set(np.linspace(0, epochs, min(epochs, VIEW_EPOCHS) + 1).round().astype(int).tolist()))
+
+
+def view_rows(images: int) -> np.ndarray:
+    """Choose the test images of a view, evenly spaced."""
+    return np.linspace(0, images, min(VIEW_IMAGES, images), endpoint=False).astype(int)
+
+
+def longest_first(runs: Sequence[RunSettings], images: int) -> list[RunSettings]:
+    """Sort runs by falling number of updates, so that no processor waits long at the end."""
+    return sorted(runs, key=lambda run: -run.epochs * run.updates_per_epoch(images))
+
+
+class RunCache(NamedTuple):
+    """A folder of finished runs, one JSON file each.
+
+    The kind of processor is not part of a run's identity, though it may change last bits: runs that
+    were pulled from a colleague are used as they are.
+
+    Attributes:
+        folder: Where the files are.
+        data: The digest of the data.
+        engine: The digest of the engine and the versions of its libraries.
+        view: The digest of what the views depend on.
+    """
+
+    folder: Path
+    data: str
+    engine: dict[str, str]
+    view: str
+
+    def path(self, run: RunSettings) -> Path:
+        """Return the file of a run, named after its settings and data."""
+        identity = json.dumps({**run._asdict(), "data": self.data}, sort_keys=True)
+        return self.folder / f"{hashlib.sha256(identity.encode()).hexdigest()[:32]}.json"
+
+    def write(self, run: RunSettings, history: Sequence[dict[str, Any]], view: RunView) -> None:
+        """Write a finished run."""
+        epochs = [{name: finite(value) for name, value in epoch.items()} for epoch in history]
+        content = {"settings": run._asdict(), "data": self.data, "engine": self.engine, "history": epochs}
+        content["view"] = {
+            "digest": self.view,
+            "trajectory": view.trajectory,
+            "explained": view.explained,
+            "predicted": [" ".join(map(str, row)) for row in view.predicted],  # a line per epoch
+            "percent": [" ".join(map(str, row)) for row in view.percent],
+        }
+        write_json(self.path(run), content)
+
+    def read(self, run: RunSettings) -> list[dict[str, Any]] | None:
+        """Return the history of a finished run, None for a number that was not finite.
+
+        Returns:
+            None if there is no such run, if another engine computed it, or if its view is missing or of
+            other images.
+
+        Raises:
+            DamagedRun: The file cannot be read.
+        """
+        found = self.load(run)
+        current = found is not None and (found.engine, found.digest) == (self.engine, self.view)
+        return found.history if found and current else None
+
+    def load(self, run: RunSettings) -> "FinishedRun | None":
+        """Return a finished run, whichever engine computed it; None if there is none.
+
+        Raises:
+            DamagedRun: The file cannot be read.
+        """
+        path = self.path(run)
+        if not path.exists():
+            return None
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            found, view = FinishedRun(content["history"], None, content["engine"], ""), content.get("view")
+            if view is None:  # written before there were views
+                return found
+            lines = ([[int(n) for n in row.split()] for row in view[key]] for key in ("predicted", "percent"))
+            shown = RunView(view["trajectory"], view["explained"], *lines)
+            return found._replace(view=shown, digest=view["digest"])
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise DamagedRun(f"{path}: is damaged; remove it, and the run is trained again") from None
+
+
+class FinishedRun(NamedTuple):
+    """A finished run as its file holds it.
+
+    Attributes:
+        history: Its epochs, None for a number that was not finite.
+        view: What the explorer shows; None in a file that has none.
+        engine: What computed it; see `RunCache`.
+        digest: The digest of what the view depends on.
+    """
+
+    history: list[dict[str, Any]]
+    view: RunView | None
+    engine: dict[str, str]
+    digest: str
+
+
+class PlaneCache(NamedTuple):
+    """A folder of planes, one .npy file for each seed and network.
+
+    The engine is not part of a plane's identity: a plane is computed again with all runs of its seed.
+
+    Attributes:
+        folder: Where the files are.
+        runs: The cache of the runs in these planes.
+        images: The number of training images.
+    """
+
+    folder: Path
+    runs: RunCache
+    images: int
+
+    def path(self, run: RunSettings) -> Path:
+        """Return the file with the plane of a run."""
+        return self.folder / f"{self.runs.path(reference_run(run, self.images)).stem}.npy"
+
+    def read(self, run: RunSettings) -> np.ndarray | None:
+        """Return the plane of a run, (3, weights) float32; None if there is none, or no complete one."""
+        try:
+            return np.load(self.path(run), allow_pickle=False)
+        except (OSError, ValueError, EOFError):
+            return None
+
+    def write(self, run: RunSettings, plane: np.ndarray) -> None:
+        """Write the plane of a run."""
+        write_array(self.path(run), plane)
+
+    def keep_only(self, runs: Sequence[RunSettings]) -> None:
+        """Remove the planes of other runs."""
+        kept = {self.path(run) for run in runs}
+        for path in self.folder.glob("*.npy"):
+            if path not in kept:
+                path.unlink()
+
+
+def open_cache(dataset: Any, folder: Path) -> RunCache:
+    """Return the cache for runs on a `data.Dataset` by the engine and libraries of this process."""
+    engine = {"code": engine_digest()} | {name: version(name) for name in LIBRARIES}
+    return RunCache(folder, dataset_digest(dataset), engine, view_digest(dataset.test.images))
+
+
+def dataset_digest(dataset: Any) -> str:
+    """Return the SHA-256 of what a history depends on: training and validation images, and the classes."""
+    digest = hashlib.sha256(f"{dataset.classes} classes ".encode())
+    for split in (dataset.train, dataset.validation):
+        for array in split:
+            digest.update(f"{array.dtype} {array.shape} ".encode())
+            digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def view_digest(images: np.ndarray) -> str:
+    """Return the SHA-256 of what a view depends on besides the run: its test images, and the plane."""
+    plane = f"{PLANE_BATCH_SIZE} {PLANE_LEARNING_RATE} {VIEW_EPOCHS} {images.shape} "
+    shown = np.ascontiguousarray(images[view_rows(len(images))])
+    return hashlib.sha256(plane.encode() + shown.tobytes()).hexdigest()
+
+
+def engine_digest(folder: Path = ENGINE) -> str:
+    """Return the SHA-256 of the engine's syntax trees; comments, docstrings and layout do not change it."""
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.py"))]
+    for node in itertools.chain.from_iterable(map(ast.walk, trees)):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            body[:] = [entry for entry in body if not _is_text(entry)]
+    return hashlib.sha256("\n".join(map(ast.dump, trees)).encode()).hexdigest()
+
+
+def _is_text(node: ast.AST) -> bool:
+    value = node.value if isinstance(node, ast.Expr) else None
+    return isinstance(value, ast.Constant) and isinstance(value.value, str)
+
+
+def table(runs: Sequence[RunSettings], cache: RunCache, images: int, classes: int) -> pd.DataFrame:
+    """Make the sweep's table from the cache, one row per run; all runs must be in it."""
+    return pd.DataFrame([_row(run, cache, images, classes) for run in runs])
+
+
+def _row(run: RunSettings, cache: RunCache, images: int, classes: int) -> dict[str, Any]:
+    history = cache.read(run)
+    assert history is not None, f"{run}: is not in {cache.folder}"
+    return {
+        "batch_size": run.batch_size,
+        "learning_rate": run.learning_rate,
+        "optimizer": run.optimizer,
+        "seed": run.seed,
+        "epochs": run.epochs,
+        "updates": run.epochs * run.updates_per_epoch(images),
+        **{metric.key: history[-1][metric.key] for metric in EPOCH_METRICS},
+        "status": status(history, classes),
+    }

@@ -1,0 +1,166 @@
+"""The schema of `meta.mlflow` in dvc.yaml: how a stage is shown in MLflow."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+
+class MappingError(ValueError):
+    """A value of `meta.mlflow` is not accepted; one line for each."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str | dict) else value
+
+
+Words = Annotated[list[str], BeforeValidator(_listed)]
+
+
+class Per(_Part):
+    """A list of objects in a metrics file, one for each child run: `{list: seeds, key: seed}`."""
+
+    list: str
+    key: str
+
+
+class Metrics(_Part):
+    """A JSON, YAML or TOML file: its numbers become metrics, its words tags."""
+
+    file: str
+    per: Per | None = None
+
+
+def _as_metrics(value: Any) -> Any:
+    return [{"file": one} if isinstance(one, str) else one for one in _listed(value)]
+
+
+class Curves(_Part):
+    """A long table: one point per row, one child run for each value of `run_per`."""
+
+    file: str
+    step: str
+    run_per: Words = []
+    metrics: Words | None = None
+
+
+class Rows(_Part):
+    """A table with one child run per row: `params` identify it, other numbers are its metrics."""
+
+    file: str
+    params: Words
+    metrics: Words | None = None
+    ignore: Words = []
+    seconds: str | None = None
+    log: dict[str, Literal[2, 10]] = {}
+
+
+class Dataset(_Part):
+    """A dependency that is shown as a dataset, or a file within it."""
+
+    path: str
+    name: str
+    context: str = ""
+
+
+class Best(_Part):
+    """Which of all models with the same registered name takes the alias."""
+
+    metric: str
+    mode: Literal["max", "min"] = "max"
+    require: dict[str, str] = {}
+
+
+class Model(_Part):
+    """A file or folder logged as a model: a `.keras` file, or what `mlflow.….save_model` wrote."""
+
+    file: str
+    flavour: Literal["keras", "mlflow"]
+    register_as: str | None = Field(None, alias="register")
+    alias: str | None = None
+    best: Best | None = None
+    description: str = ""
+
+
+class Chart(_Part):
+    """A chart of a view: a line per run, a bar, or a point per run (x, y)."""
+
+    line: str | None = None
+    bar: str | None = None
+    x: str | None = None
+    y: str | None = None
+    log: bool = False
+
+
+class View(_Part):
+    """A saved view of the experiment's page: columns as `params.x`, `metrics.x`, `tags.x`."""
+
+    columns: list[str] = []
+    sort: str | None = None
+    ascending: bool = False
+    filter: str = ""
+    group_by: str | None = None
+    charts: list[Chart] = []
+
+
+class Mapping(_Part):
+    """How one stage is shown."""
+
+    experiment: str | None = None
+    description: str = ""
+    metrics: Annotated[list[Metrics], BeforeValidator(_as_metrics)] | None = None
+    curves: Annotated[list[Curves], BeforeValidator(_listed)] | None = None
+    rows: Rows | None = None
+    names: dict[str, str] = {}
+    tags: dict[str, str | int | float | bool] = {}
+    artifacts: Words = []
+    datasets: list[Dataset] | None = None
+    model: Model | None = None
+    views: dict[str, View] = {}
+
+
+def parse(stage: str, meta: Any) -> Mapping | None:
+    """Validate the `meta` of a stage; None for `mlflow: false`. Raises MappingError."""
+    value = meta.get("mlflow") if isinstance(meta, dict) else None
+    if value is False:
+        return None
+    if value is None or value is True:
+        return Mapping()
+    try:
+        return Mapping.model_validate(value)
+    except ValidationError as error:
+        raise MappingError("\n".join(_line(stage, one) for one in error.errors())) from None
+
+
+def _line(stage: str, error: Any) -> str:
+    """Say what was wrong: stage, key, value, and what is accepted."""
+    where = [str(part) for part in error["loc"] if not str(part).startswith(("function-", "list["))]
+    key = ".".join(["meta.mlflow", *where])
+    if error["type"] == "missing":
+        return f"dvc.yaml: stage {stage}: {key}: is missing"
+    if error["type"] == "extra_forbidden":
+        accepted = ", ".join(_fields(where[:-1])) or "nothing more"
+        return f"dvc.yaml: stage {stage}: {key}: unknown key; accepted: {accepted}"
+    accepted = error["msg"].replace("Input should be ", "").replace(" or instance of Mapping", "")
+    return f"dvc.yaml: stage {stage}: {key}: {error['input']!r}; accepted: {accepted}"
+
+
+def _fields(where: list[str]) -> list[str]:
+    """List the keys that the part at `where` accepts."""
+    parts: dict[str, type[_Part]] = {
+        "": Mapping,
+        "metrics": Metrics,
+        "per": Per,
+        "curves": Curves,
+        "rows": Rows,
+        "datasets": Dataset,
+        "model": Model,
+        "best": Best,
+        "views": View,
+        "charts": Chart,
+    }
+    part = next((parts[word] for word in reversed(where) if word in parts), Mapping)
+    return [field.alias or name for name, field in part.model_fields.items()]

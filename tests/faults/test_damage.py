@@ -1,0 +1,178 @@
+"""Damage of what dvc.lock names is found and named with a command, and that very command repairs it."""
+
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+from dvc.lock import make_lock
+from dvc.repo import Repo
+
+from descent.integrity import recorded_files
+from tests.support.project import Project, clone
+from tests.support.recorded_project import MODEL, REPLICATE, REPLICATES, TABLE, recorded_project
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # each test runs dvc several times
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A repository whose pipeline has run; what one test damages, it has repaired at its end."""
+    return recorded_project(tmp_path_factory.mktemp("damage") / "project")
+
+
+def change(path: Path) -> None:
+    """Flip a bit and keep size and times, as a failing disk does."""
+    before = path.stat()
+    path.chmod(0o644)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    path.chmod(before.st_mode)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def damage(project: Project, how: str, path: str) -> None:
+    """Change or remove a file here, its copy in DVC's cache, or both."""
+    recorded = recorded_files(Repo(str(project.folder)))
+    cached = next(file.cached for file in recorded if file.path == Path(path))
+    places = {"here": [project.folder / path], "cache": [cached], "both": [project.folder / path, cached]}
+    what, where = how.split()
+    for place in places[where]:
+        change(place) if what == "changed" else place.unlink()
+
+
+def assert_repaired(project: Project, path: str) -> None:
+    """Expect one line that starts with `path`; run its command, and expect DVC to agree."""
+    done = project.run("python", "-m", "descent", "check", expect=1)
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    found = re.fullmatch(rf"{re.escape(path)}: is .*(?:changed|missing|truncated).*; to mend it: (.+)", line)
+    assert found, line
+    project.run("sh", "-c", found[1])
+    assert "are intact" in project.run("python", "-m", "descent", "check").stdout
+    assert project.stages_due() == []
+
+
+HERE, CACHE, BOTH = (["changed " + place, "missing " + place] for place in ("here", "cache", "both"))
+
+
+@pytest.mark.parametrize("how", HERE + CACHE + BOTH)
+def test_a_damaged_output_is_named_with_the_command_that_repairs_it(project, how):
+    damage(project, how, MODEL)
+    assert_repaired(project, MODEL)
+
+
+@pytest.mark.parametrize("how", HERE + CACHE + BOTH)
+def test_a_damaged_file_of_a_folder_is_named_with_the_command_that_repairs_it(project, how):
+    damage(project, how, REPLICATE)
+    assert_repaired(project, REPLICATE)
+
+
+@pytest.mark.parametrize("how", CACHE)
+def test_a_damaged_listing_of_a_folder_is_named_with_the_command_that_repairs_it(project, how):
+    damage(project, how, REPLICATES)
+    assert_repaired(project, REPLICATES)
+
+
+def test_an_additional_file_in_a_folder_is_reported_and_repaired(project):
+    (project.folder / REPLICATES / "seed_7.keras").write_text("another")
+    assert_repaired(project, REPLICATES)
+
+
+@pytest.mark.parametrize("how", ["changed", "missing"])
+def test_a_damaged_file_that_git_keeps_is_named_with_the_command_that_repairs_it(project, how):
+    path = project.folder / TABLE
+    change(path) if how == "changed" else path.unlink()
+    assert_repaired(project, TABLE)
+
+
+@pytest.mark.parametrize("length", [0, 40])
+def test_a_truncated_lock_is_named_with_the_command_that_repairs_it(project, length):
+    path = project.folder / "dvc.lock"
+    path.write_text(path.read_text()[:length])
+    project.run("dvc", "repro", expect=255)
+    assert_repaired(project, "dvc.lock")
+
+
+@pytest.mark.parametrize("length", [0, 40])
+def test_a_truncated_rwlock_is_removed_and_dvc_runs_again(project, length):
+    path = project.folder / ".dvc/tmp/rwlock"
+    content = json.dumps({"write": {}, "read": {"models": [{"pid": 1, "cmd": "dvc repro"}]}})
+    path.write_text(content[:length])
+    assert "Unable to read RWLock-file" in project.run("dvc", "repro", expect=255).stderr
+    done = project.run("python", "-m", "descent", "check", "--quick")
+    assert (done.stdout, done.stderr) == (
+        "",
+        ".dvc/tmp/rwlock: was truncated, as by a kill of dvc; removed\n",
+    )
+    assert project.stages_due() == []
+
+
+def test_a_file_that_is_lost_here_is_pulled_from_a_remote(project, tmp_path):
+    project.run("dvc", "remote", "add", "-d", "storage", str(tmp_path))
+    project.run("dvc", "push")
+    damage(project, "changed both", REPLICATE)
+    assert_repaired(project, REPLICATE)
+    project.run("dvc", "remote", "remove", "storage")
+
+
+def test_a_file_that_dvc_restored_from_a_damaged_cache_is_found(project):
+    """DVC itself copies the damaged file to its place, and then says that all is up to date."""
+    damage(project, "changed cache", MODEL)
+    (project.folder / MODEL).unlink()
+    project.run("dvc", "checkout", MODEL)
+    assert project.stages_due() == []
+    assert_repaired(project, MODEL)
+
+
+def test_intact_files_are_counted(project):
+    done = project.run("python", "-m", "descent", "check")
+    assert re.fullmatch(
+        r"\d+ files and folders in dvc.lock are intact, here and in DVC's cache\n", done.stdout
+    )
+    assert done.stderr == ""
+
+
+# Before the pipeline has run: `descent check --quick`
+
+
+@pytest.fixture
+def new_project(idx_folder, tmp_path):
+    """A clone in which nothing has run."""
+    return clone(tmp_path / "project", idx_folder)
+
+
+def quick(project: Project, expect: int = 0) -> str:
+    done = project.run("python", "-m", "descent", "check", "--quick", expect=expect)
+    assert done.stdout == ""
+    return done.stderr
+
+
+def test_a_new_clone_has_no_fault(new_project):
+    assert quick(new_project) == ""
+    done = new_project.run("python", "-m", "descent", "check", expect=1)
+    assert done.stderr == "dvc.lock: does not exist; `dvc repro` makes it\n"
+
+
+def test_a_truncated_lock_is_reported_and_left_to_the_user(new_project):
+    (new_project.folder / "dvc.lock").write_text("schema: '2.0'\nstages:\n  down")
+    line = quick(new_project, expect=1)
+    assert line.startswith("dvc.lock: is truncated") and line.count("\n") == 1
+    assert (new_project.folder / "dvc.lock").exists()
+
+
+def test_a_truncated_rwlock_that_a_dvc_holds_is_left_alone(new_project):
+    lock = new_project.folder / ".dvc/tmp/rwlock"
+    lock.parent.mkdir()
+    lock.write_text('{"write": {"/proj')
+    with make_lock(f"{lock}.lock", tmp_dir=str(lock.parent)):
+        assert quick(new_project) == ""
+    assert lock.exists()
+
+
+def test_an_invalid_parameter_is_reported_before_dvc_runs(new_project):
+    new_project.edit(lambda params: params["train"].update(epochs=0))
+    line = quick(new_project, expect=2)
+    assert line.startswith("params.yaml: train.epochs: 0 ") and line.count("\n") == 1

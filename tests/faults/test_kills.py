@@ -1,0 +1,116 @@
+"""Twenty kills of dvc and its stages at random moments change nothing in the results.
+
+Takes minutes: each kill starts dvc and a stage. KILLS_SEED repeats a series, KILLS shortens it.
+"""
+
+import os
+import random
+import re
+import signal
+import subprocess
+import time
+
+import psutil
+import pytest
+
+from tests.support.project import Project, clone
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+KILLS = int(os.environ.get("KILLS", 20))
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
+MODELS = ["batch_full", "baseline"]
+TARGETS = ("train", "sweep")
+"""The stages that are run, with those that they need."""
+
+
+def small_project(folder, idx_folder) -> Project:
+    """Make a project of two models of one seed and epoch, and a sweep of one run."""
+
+    def shrink(params):
+        params["train"] |= {"epochs": 1, "seeds": [0]}
+        params["models"] = {name: params["models"][name] for name in MODELS}
+        params["studies"] = {"batch_size": {"question": "Which?", "models": MODELS}}
+        params["sweep"] |= {"batch_sizes": ["full"], "learning_rates": [0.1]}
+
+    project = clone(folder, idx_folder)
+    project.edit(shrink)
+    return project
+
+
+def digests(project: Project) -> dict[str, str]:
+    """Return the md5 of every output in dvc.lock."""
+    return {out["path"]: out["md5"] for stage in project.lock().values() for out in stage["outs"]}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(idx_folder, tmp_path_factory) -> tuple[dict[str, str], float]:
+    """The outputs of one `dvc repro`, and the seconds that it took."""
+    project = small_project(tmp_path_factory.mktemp("undisturbed") / "project", idx_folder)
+    started = time.monotonic()
+    project.run("dvc", "repro", *TARGETS)
+    return digests(project), time.monotonic() - started
+
+
+def running_stages(dvc: psutil.Process) -> list[psutil.Process]:
+    """Return the processes of the stage that dvc runs."""
+    found = []
+    for process in dvc.children(recursive=True):
+        try:
+            found += [process] if "stages." in " ".join(process.cmdline()[:3]) else []
+        except psutil.NoSuchProcess:
+            pass
+    return found
+
+
+def kill_once(project: Project, dice: random.Random, seconds: float, force: bool) -> str | None:
+    """Start `dvc repro` and kill it or its stage within `seconds`.
+
+    Returns:
+        What was hit; None if dvc had ended before.
+    """
+    delay, number, target = dice.uniform(0, seconds), dice.choice(SIGNALS), dice.choice(["dvc", "stage"])
+    command = ["dvc", "repro", *(["-f"] if force else []), *TARGETS]
+    streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "start_new_session": True}
+    with project.start(*command, **streams) as dvc:
+        time.sleep(delay)
+        if dvc.poll() is not None:
+            return None
+        stages = running_stages(psutil.Process(dvc.pid))
+        victim = stages[-1] if target == "stage" and stages else dvc
+        running = " ".join(stages[-1].cmdline()[1:]) if stages else "dvc alone"
+        victim.send_signal(number)
+        dvc.wait(120)
+    _, alive = psutil.wait_procs(stages, timeout=60)
+    assert not alive, "a stage outlived its dvc"
+    return f"{number.name} to {'dvc' if victim is dvc else 'the stage'} after {delay:.1f} s: {running}"
+
+
+def repair(project: Project) -> None:
+    """Repair the files of dvc, as `make run` does first: a kill may have hit dvc while it wrote one."""
+    with project.start("python", "-m", "descent", "check", "--quick") as check:
+        _, err = check.communicate()
+    print(err, end="")
+    if check.returncode:
+        command = re.search(r"^dvc.lock: .*; to repair it: (.+); dvc repro$", err, re.M)
+        assert command, err
+        project.run("sh", "-c", command[1])
+
+
+def test_after_twenty_kills_one_run_gives_the_outputs_of_an_undisturbed_one(
+    undisturbed, idx_folder, tmp_path
+):
+    expected, seconds = undisturbed
+    project = small_project(tmp_path / "project", idx_folder)
+    seed = int(os.environ.get("KILLS_SEED", random.randrange(2**32)))
+    print(f"KILLS_SEED={seed}")
+    dice, hits, force = random.Random(seed), 0, False
+    while hits < KILLS:
+        if hit := kill_once(project, dice, seconds / 3, force):
+            hits += 1
+            print(hits, hit)
+        else:
+            force = True  # everything is made; from here on it is made again
+        repair(project)
+    project.run("dvc", "repro", *TARGETS)
+    assert digests(project) == expected
+    assert project.stages_due(*TARGETS) == []

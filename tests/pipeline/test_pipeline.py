@@ -1,0 +1,150 @@
+"""The pipeline through the real dvc, from nothing to the sweep's table, and what people type after it."""
+
+import json
+
+import pandas as pd
+import pytest
+import yaml
+
+from tests.support.project import Project, clone
+from tests.support.small_params import ROOT, checksums
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # one run of the pipeline; then dvc's own seconds
+MODELS = list(yaml.safe_load((ROOT / "params.yaml").read_text())["models"])
+TARGETS = ("train", "sweep")
+
+
+@pytest.fixture(scope="module")
+def project(idx_folder, tmp_path_factory) -> Project:
+    """The project after its first `dvc repro`, committed."""
+    project = clone(tmp_path_factory.mktemp("pipeline") / "project", idx_folder)
+    project.run("dvc", "repro", *TARGETS, "explorer")  # `dvc checkout` fails while an output was never made
+    project.commit("Run")
+    return project
+
+
+@pytest.fixture
+def params(project) -> Project:
+    """The project with parameters that may be edited: they are as before when the test ends."""
+    before = (project.folder / "params.yaml").read_text()
+    yield project
+    (project.folder / "params.yaml").write_text(before)
+
+
+def trainings(*models: str) -> set[str]:
+    return {f"train@{model}" for model in models}
+
+
+def test_the_raw_files_are_those_of_the_source(project, idx_folder):
+    found = checksums(project.folder / "data/raw")
+    assert found.pop("dataset.json") and found == checksums(idx_folder)
+
+
+def test_every_model_has_its_updates(project):
+    models = {name: project.folder / "models" / name / "metrics.json" for name in MODELS}
+    assert {name: json.loads(path.read_text())["updates"] for name, path in models.items()} == {
+        "batch_8": 150,  # 600 images in 75 batches, twice
+        "baseline": 10,  # 4 batches of 128 images and one of 88, twice
+        "batch_full": 2,
+        "rate_100": 10,
+        "rate_1e-7": 10,
+    }
+
+
+def test_the_sweep_has_a_row_per_combination(project):
+    table = pd.read_csv(project.folder / "reports/sweep.csv")
+    assert table[["batch_size", "learning_rate"]].values.tolist() == [
+        [128, 0.01],
+        [128, 0.1],
+        [600, 0.01],
+        [600, 0.1],
+    ]
+
+
+def test_without_a_change_nothing_runs(project):
+    assert project.stages_due(*TARGETS) == []
+    assert "up to date" in project.run("dvc", "status", *TARGETS).stdout
+    assert project.run("git", "status", "--porcelain").stdout == ""
+
+
+def test_an_edited_model_is_trained_again_alone(params):
+    params.edit(lambda p: p["models"]["batch_8"].update(learning_rate=0.02))
+    assert set(params.stages_due(*TARGETS)) == trainings("batch_8")
+
+
+def test_a_new_model_is_trained_alone(params):
+    params.edit(lambda p: p["models"].update(batch_16={"batch_size": 16, "learning_rate": 0.01}))
+    assert set(params.stages_due(*TARGETS)) == trainings("batch_16")
+
+
+def test_more_epochs_train_every_model_on_the_same_arrays(params):
+    params.edit(lambda p: p["train"].update(epochs=3))
+    assert set(params.stages_due(*TARGETS)) == trainings(*MODELS)
+
+
+def test_a_larger_grid_makes_the_sweep_alone_stale(params):
+    params.edit(lambda p: p["sweep"].update(learning_rates=[0.01, 0.1, 1]))
+    assert params.stages_due(*TARGETS) == ["sweep"]
+
+
+def test_another_split_makes_every_training_and_the_sweep_stale(params):
+    params.edit(lambda p: p["preprocess"].update(seed=1))
+    assert params.stages_due(*TARGETS) == ["preprocess"], "dvc knows no more before it has run"
+    params.run("dvc", "repro", "preprocess")
+    assert set(params.stages_due(*TARGETS)) == trainings(*MODELS) | {"sweep"}
+    params.run("git", "checkout", "-q", ".")
+    params.run("dvc", "checkout", "-q")
+    assert params.stages_due(*TARGETS) == []
+
+
+def test_an_invalid_parameter_stops_the_pipeline_before_anything_is_written(params):
+    before = (params.folder / "dvc.lock").read_bytes()
+    params.edit(lambda p: p["models"]["baseline"].update(batch_size=601))
+    err = params.run("dvc", "repro", *TARGETS, expect=255).stderr
+    assert "models.baseline.batch_size: 601 is not accepted; accepted: a whole number from 1 to 600" in err
+    assert (params.folder / "dvc.lock").read_bytes() == before
+    params.run("git", "checkout", "-q", "params.yaml")
+    params.run("dvc", "checkout", "-q")
+    assert params.run("git", "status", "--porcelain").stdout == ""
+
+
+def test_a_lost_sweep_is_brought_back_from_the_cache(project):
+    for path in sorted((project.folder / "data/sweep/runs").iterdir()):
+        path.unlink()
+    project.run("dvc", "checkout")
+    assert len(list((project.folder / "data/sweep/runs").iterdir())) == 4
+    assert project.stages_due(*TARGETS) == []
+
+
+# DVC's experiments
+
+
+def experiments(project: Project) -> list[str]:
+    table = json.loads(project.run("dvc", "exp", "show", "--json").stdout)
+    found = [entry for revision in table for entry in revision["experiments"] or []]
+    return [revision["name"] for entry in found for revision in entry["revs"]]
+
+
+def test_an_experiment_trains_the_changed_model_alone(project):
+    change = "models.batch_8.learning_rate=0.05"
+    out = project.run("dvc", "exp", "run", "-n", "faster", "-S", change, *TARGETS).stdout
+    assert "Running stage 'train@batch_8'" in out
+    assert "Running stage 'train@baseline'" not in out
+    assert experiments(project) == ["faster"]
+    project.run("git", "checkout", "-q", ".")
+    project.run("dvc", "checkout", "-q")
+    project.run("dvc", "exp", "remove", "faster")
+
+
+def test_an_experiment_in_a_temporary_folder_leaves_the_workspace_unchanged(project):
+    change = "models.batch_8.learning_rate=0.02"
+    project.run("dvc", "exp", "run", "--temp", "-n", "slower", "-S", change, *TARGETS)
+    assert project.run("git", "status", "--porcelain").stdout == ""
+    assert project.stages_due(*TARGETS) == []
+    project.run("dvc", "exp", "apply", "slower")
+    metrics = json.loads((project.folder / "models/batch_8/metrics.json").read_text())
+    assert metrics["status"] in ("learned", "undertrained")
+    assert project.stages_due(*TARGETS) == []
+    project.run("git", "checkout", "-q", ".")
+    project.run("dvc", "checkout", "-q")
+    project.run("dvc", "exp", "remove", "slower")

@@ -1,0 +1,252 @@
+"""A finished experiment for the explorer: sweep, models and tables with made-up numbers; no TensorFlow."""
+
+import io
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import h5py
+import numpy as np
+import pandas as pd
+from PIL import Image, ImageDraw
+
+from descent import sweep
+from descent.config import Params
+from descent.data import Dataset, Split
+from descent.engine.settings import RunSettings
+from descent.report import tables
+from descent.report.explorer.content import content
+from descent.report.explorer.page import page
+from tests.support.results import OUTCOMES, make_params, write_model
+
+GRID = {"batch_sizes": [2, 8, "full"], "learning_rates": [1.0e-7, 0.1, 10.0], "seeds": [0], "epochs": 3}
+ENDS = {1e-7: "stalled", 0.1: "learned", 10.0: "diverged"}
+"""What runs of the sweep end with, by their learning rate; other rates learn."""
+
+
+class Experiment(NamedTuple):
+    """All that `content.content` takes."""
+
+    params: Params
+    dataset: Dataset
+    comparison: pd.DataFrame
+    mistakes: pd.DataFrame
+    runs: sweep.RunCache
+    planes: sweep.PlaneCache
+    models: Path
+
+    def content(self) -> dict:
+        """Return the content of the page."""
+        return content(*self)
+
+    def page(self) -> str:
+        """Return the page."""
+        return page(self.content())
+
+
+def experiment(
+    folder: Path,
+    dataset: Dataset,
+    outcomes: dict[str, str] | None = None,
+    grid: dict | None = None,
+    layers: Sequence[int] = (3,),
+    **sections,
+) -> Experiment:
+    """Write an experiment.
+
+    Args:
+        folder: Where to write.
+        dataset: Its images.
+        outcomes: What each model ends with, a key of results.OUTCOMES.
+        grid: The section sweep, where it differs from GRID.
+        layers: The hidden layers of every network.
+        sections: Other sections of params.yaml.
+    """
+    outcomes = outcomes or {"batch_2": "learned", "middle": "learned", "rate_10": "diverged"}
+    params = make_params(
+        {
+            name: {"batch_size": 2 * place, "learning_rate": 0.1 if end == "learned" else 10.0}
+            for place, (name, end) in enumerate(outcomes.items(), start=1)
+        },
+        **{
+            "network": {"hidden_layers": list(layers)},
+            "sweep": GRID | (grid or {}),
+            "preprocess": {
+                "training_images": len(dataset.train.labels),
+                "validation_images": len(dataset.validation.labels),
+                "seed": 0,
+            },
+        }
+        | sections,
+    )
+    models = {
+        name: model.model_copy(update={"hidden_layers": tuple(layers)})
+        for name, model in params.models.items()
+    }
+    params = params.model_copy(update={"models": models})
+    for place, (name, end) in enumerate(outcomes.items()):
+        best = OUTCOMES[end][1] + 0.001 * place
+        write_model(folder / "models" / name, params, name, end, [best] * len(params.train.seeds))
+        write_predictions(folder / "models" / name, params, dataset, name, end, place)
+    runs = sweep.open_cache(dataset, folder / "runs")
+    planes = sweep.PlaneCache(folder / "planes", runs, len(dataset.train.labels))
+    for run in params.sweep_runs():
+        write_run(run, dataset, runs, planes)
+    results = tables.read_results(params, folder / "models")
+    found = tables.compute(params, results, dataset, folder / "models")
+    return Experiment(params, dataset, found.comparison, found.mistakes, runs, planes, folder / "models")
+
+
+def widths(dataset: Dataset, layers: Sequence[int]) -> list[int]:
+    """Return the widths of all layers."""
+    return [dataset.train.images[0].size, *layers, dataset.classes]
+
+
+def write_predictions(
+    folder: Path, params: Params, dataset: Dataset, name: str, end: str, place: int
+) -> None:
+    """Write what fits the dataset: model.keras, test_probabilities.npy and trajectory.npy."""
+    random = np.random.default_rng(place)
+    shape = widths(dataset, params.models[name].hidden_layers)
+    layers = random_layers(shape, random, scale=1e18 if end == "diverged" else 1)
+    write_keras(folder / "model.keras", layers)
+    right = np.eye(dataset.classes)[dataset.test.labels] * 2.5 * OUTCOMES[end][1]
+    found = np.exp(right + random.normal(0, 1, right.shape))
+    found = np.stack([found] * len(params.train.seeds))
+    np.save(folder / "test_probabilities.npy", (found / found.sum(axis=2, keepdims=True)).astype(np.float32))
+    size = sum((a + 1) * b for a, b in zip(shape, shape[1:], strict=False))
+    steps = random.normal(0, 1 / np.sqrt(size), (params.train.epochs, size)) * OUTCOMES[end][2] / 4
+    start = np.concatenate(
+        [part.ravel() for pair in random_layers(shape, np.random.default_rng(7)) for part in pair]
+    )
+    path = np.vstack([start, start + np.cumsum(steps, axis=0)])
+    np.save(folder / "trajectory.npy", path.astype(np.float32))
+
+
+def random_layers(shape: Sequence[int], random: np.random.Generator, scale: float = 1) -> list:
+    """Make kernels and biases of random numbers."""
+    return [
+        (
+            (random.normal(0, a**-0.5, (a, b)) * scale).astype(np.float32),
+            random.normal(0, 0.1, b).astype(np.float32),
+        )
+        for a, b in zip(shape, shape[1:], strict=False)
+    ]
+
+
+def write_keras(path: Path, layers: Sequence[tuple[np.ndarray, np.ndarray]]) -> None:
+    """Write a .keras archive as far as the explorer reads it."""
+    content = io.BytesIO()
+    with h5py.File(content, "w") as file:
+        for place, layer in enumerate(layers):
+            name = f"layers/dense_{place}" if place else "layers/dense"
+            for number, array in enumerate(layer):
+                file[f"{name}/vars/{number}"] = array
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("model.weights.h5", content.getvalue())
+
+
+def write_run(run: RunSettings, dataset: Dataset, runs: sweep.RunCache, planes: sweep.PlaneCache) -> None:
+    """Write a finished run of the sweep, and its plane."""
+    end = ENDS.get(run.learning_rate, "learned")
+    loss, accuracy, distance = OUTCOMES[end]
+    epochs = sweep.view_epochs(run.epochs)
+    random, guessing = np.random.default_rng(run.batch_size), np.log(dataset.classes)
+    history = [
+        {
+            "epoch": epoch,
+            "updates": epoch * run.updates_per_epoch(len(dataset.train.labels)),
+            **{
+                f"{split}_loss": guessing * (1.03 + (loss - 1.03) * share)
+                for split in ("train", "validation")
+            },
+            **{f"{split}_accuracy": 0.2 + (accuracy - 0.2) * share for split in ("train", "validation")},
+            "gradient_norm": 1.0,
+            "distance": distance * share,
+        }
+        for epoch in range(run.epochs + 1)
+        for share in [epoch / run.epochs]
+    ]
+    labels = dataset.test.labels[sweep.view_rows(len(dataset.test.labels))].astype(int)
+    guesses = random.integers(0, dataset.classes, (len(epochs), len(labels)))
+    known = random.random((len(epochs), len(labels))) < np.linspace(0.2, accuracy, len(epochs))[:, None]
+    predicted = np.where(known, labels, guesses).tolist()
+    points = [
+        [distance * place / len(epochs), 0.2 * distance * place**0.5 / len(epochs)]
+        for place in range(len(epochs))
+    ]
+    percent = random.integers(20, 101, (len(epochs), len(labels))).tolist()
+    runs.write(run, history, sweep.RunView(points, 0.5, predicted, percent))
+    shape = widths(dataset, run.hidden_layers)
+    start = np.concatenate(
+        [part.ravel() for pair in random_layers(shape, np.random.default_rng(7)) for part in pair]
+    )
+    directions = np.linalg.qr(np.random.default_rng(run.seed).normal(size=(len(start), 2)))[0].T
+    planes.write(run, np.vstack([start, directions]).astype(np.float32))
+
+
+# Images of digits, as someone draws them
+
+GLYPHS = {
+    0: [[(0.5, 0.1), (0.25, 0.3), (0.2, 0.6), (0.4, 0.9), (0.7, 0.8), (0.8, 0.5), (0.7, 0.2), (0.5, 0.1)]],
+    1: [[(0.5, 0.1), (0.5, 0.9)]],
+    2: [[(0.22, 0.3), (0.5, 0.1), (0.75, 0.28), (0.6, 0.55), (0.2, 0.9), (0.8, 0.9)]],
+    3: [[(0.25, 0.15), (0.7, 0.2), (0.45, 0.48), (0.75, 0.7), (0.5, 0.9), (0.22, 0.82)]],
+    4: [[(0.65, 0.9), (0.65, 0.1), (0.2, 0.62), (0.85, 0.62)]],
+    5: [[(0.75, 0.1), (0.3, 0.1), (0.28, 0.45), (0.65, 0.45), (0.72, 0.75), (0.25, 0.9)]],
+    6: [[(0.65, 0.1), (0.3, 0.5), (0.3, 0.85), (0.6, 0.9), (0.7, 0.65), (0.35, 0.58)]],
+    7: [[(0.2, 0.12), (0.8, 0.12), (0.4, 0.9)]],
+    8: [[(0.7, 0.2), (0.45, 0.1), (0.3, 0.3), (0.7, 0.68), (0.5, 0.9), (0.28, 0.7), (0.68, 0.33), (0.7, 0.2)]],
+    9: [[(0.7, 0.3), (0.5, 0.12), (0.3, 0.3), (0.45, 0.5), (0.68, 0.32), (0.65, 0.6), (0.55, 0.9)]],
+}  # fmt: skip
+"""Strokes of the digits, coordinates from 0 to 1."""
+
+
+def drawn_digits(images: int, seed: int) -> Split:
+    """Draw the digits of GLYPHS with a shaky hand, scaled and centered as MNIST's were."""
+    random = np.random.default_rng(seed)
+    labels = np.arange(images) % len(GLYPHS)
+    return Split(np.stack([_drawn(GLYPHS[int(label)], random) for label in labels]), labels.astype(np.uint8))
+
+
+def _drawn(strokes: list, random: np.random.Generator) -> np.ndarray:
+    turned = np.eye(2) + random.normal(0, 0.1, (2, 2))
+    parts = [(np.array(stroke) + random.normal(0, 0.02, (len(stroke), 2))) @ turned for stroke in strokes]
+    points = np.concatenate(parts)
+    low, high = points.min(axis=0), points.max(axis=0)
+    scale, middle = 17.5 / max(high - low), (low + high) / 2
+    picture = Image.new("L", (280, 280))
+    pen = ImageDraw.Draw(picture)
+    for part in parts:
+        line = [tuple(140 + 10 * scale * (point - middle)) for point in part]
+        pen.line(line, fill=255, width=int(random.integers(19, 28)), joint="curve")
+    image = np.asarray(picture.resize((28, 28), Image.Resampling.BOX))
+    rows, columns = np.indices(image.shape)
+    shift = [round(13.5 - (axis * image.astype(float)).sum() / image.sum()) for axis in (rows, columns)]
+    return np.roll(image, shift, axis=(0, 1))
+
+
+def trained_layers(split: Split, hidden: int = 24, steps: int = 400) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Train a small perceptron by plain gradient descent."""
+    random, classes = np.random.default_rng(0), int(split.labels.max()) + 1
+    inputs, wanted = split.images.reshape(len(split.labels), -1) / 255, np.eye(classes)[split.labels]
+    (w1, b1), (w2, b2) = (
+        (layer[0].astype(float), layer[1] * 0.0)
+        for layer in random_layers((inputs.shape[1], hidden, classes), random)
+    )
+    for _ in range(steps):
+        values = np.maximum(inputs @ w1 + b1, 0)
+        logits = values @ w2 + b2
+        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+        error = (powers / powers.sum(axis=1, keepdims=True) - wanted) / len(inputs)
+        back = error @ w2.T * (values > 0)
+        w2, b2 = w2 - 0.3 * values.T @ error, b2 - 0.3 * error.sum(axis=0)
+        w1, b1 = w1 - 0.3 * inputs.T @ back, b1 - 0.3 * back.sum(axis=0)
+    return [(w1.astype(np.float32), b1.astype(np.float32)), (w2.astype(np.float32), b2.astype(np.float32))]
+
+
+def digits_dataset() -> Dataset:
+    """Return drawn digits."""
+    splits = (drawn_digits(count, seed) for count, seed in ((320, 1), (40, 2), (40, 3)))
+    return Dataset(*splits, class_names=tuple(map(str, GLYPHS)), title="Digits")

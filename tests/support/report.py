@@ -1,0 +1,194 @@
+"""A small report made by hand: any number of models, with words that try to become HTML or Markdown."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from descent.config import Params
+from descent.data import Split
+from descent.metrics import EPOCH_METRICS
+from descent.report.format import markdown
+from descent.report.sentences import Answer, Caption, Contents, StudyTable
+from descent.report.tables import Tables
+from tests.support.results import make_params
+
+QUESTION = "Which is best <script>alert(1)</script> | *really* [x](http://example.org) `y` $z$?"
+RATES = (0.001, 0.01, 0.1)
+EPOCHS, CLASSES = 4, ("T-shirt/top", "Trouser", "Pullover", "Dress <b>", "Coat")
+
+
+class Example(NamedTuple):
+    """What render.write takes."""
+
+    params: Params
+    tables: Tables
+    contents: Contents
+    samples: Split
+    test: Split
+
+
+def example(models: int = 3, seeds: int = 2) -> Example:
+    """Make a report of one study; the last of several models diverges in its second epoch."""
+    names = [f"model_{number}" for number in range(models)]
+    settings = {
+        name: {"batch_size": 8 + n // 3, "learning_rate": RATES[n % 3]} for n, name in enumerate(names)
+    }
+    studies = {"study": {"question": QUESTION, "models": names}}
+    params = make_params(settings, range(seeds), EPOCHS, studies=studies)
+    tables = Tables(
+        comparison=_comparison(settings),
+        history=_history(names, seeds),
+        differences=pd.DataFrame(),
+        trajectories=_trajectories(names),
+        surface=_surface(),
+        confusion=_confusion(names[0]),
+        mistakes=pd.DataFrame(
+            {
+                "model": names[0],
+                "image": [3, 7],
+                "true": [3, 2],
+                "predicted": [1, 4],
+                "probability": [0.9, 0.8],
+            }
+        ),
+        sweep=_sweep(),
+    )
+    random = np.random.default_rng(0)
+    images = Split(random.integers(0, 255, (20, 14, 14), dtype=np.uint8), np.arange(20, dtype=np.uint8) % 5)
+    return Example(params, tables, _contents(names), images, images)
+
+
+def _status(name: str, names: list[str]) -> str:
+    return "diverged" if len(names) > 1 and name == names[-1] else "learned"
+
+
+def _comparison(settings: dict[str, dict[str, Any]]) -> pd.DataFrame:
+    rows = [
+        {
+            "study": "study",
+            "model": name,
+            "optimizer": "sgd",
+            "status": _status(name, list(settings)),
+            **values,
+        }
+        for name, values in settings.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def _history(names: list[str], seeds: int) -> pd.DataFrame:
+    rows = []
+    for place, name in enumerate(names):
+        for seed in range(seeds):
+            for epoch in range(EPOCHS + 1):
+                value = (0.5 + 0.01 * (place + seed)) ** epoch
+                row = {metric.key: value for metric in EPOCH_METRICS} | {"distance": float(epoch)}
+                if _status(name, names) == "diverged" and epoch > 1:
+                    row |= {metric.key: np.nan for metric in EPOCH_METRICS if metric.scale == "log"}
+                rows.append({"model": name, "seed": seed, "epoch": epoch, "updates": 7 * epoch, **row})
+    return pd.DataFrame(rows)
+
+
+def _trajectories(names: list[str]) -> pd.DataFrame:
+    rows = []
+    for place, name in enumerate(names):
+        far = 1e25 if _status(name, names) == "diverged" else 1.0
+        for epoch in range(EPOCHS + 1):
+            x, y = far * epoch, 0.1 * (place + 1) * epoch
+            rows.append(
+                {
+                    "study": "study",
+                    "frame": 0,
+                    "model": name,
+                    "epoch": epoch,
+                    "x": x,
+                    "y": y,
+                    "explained": 0.9,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def _surface() -> pd.DataFrame:
+    corners = [(-1.0, -1.0), (5.0, -1.0), (5.0, 4.4), (-1.0, 4.4)]
+    rows = [
+        {"study": "study", "frame": 0, "region": region, "corner": corner, "loss": loss, "x": x, "y": y}
+        for region, loss in enumerate((0.1, 2.0))
+        for corner, (x, y) in enumerate(corners)
+    ]
+    return pd.DataFrame(rows)
+
+
+def _confusion(name: str) -> pd.DataFrame:
+    true, predicted = np.divmod(np.arange(25), 5)
+    return pd.DataFrame(
+        {"model": name, "true": true, "predicted": predicted, "images": np.where(true == predicted, 90, true)}
+    )
+
+
+def _sweep() -> pd.DataFrame:
+    accuracy = {
+        (8, 0.001): 0.84,
+        (8, 0.01): 0.97,
+        (8, 0.1): 0.1,
+        (128, 0.001): 0.2,
+        (128, 0.01): 0.9,
+        (128, 0.1): 1.0,
+    }
+    rows = [
+        {
+            **{metric.key: 0.5 for metric in EPOCH_METRICS},
+            "batch_size": size,
+            "learning_rate": rate,
+            "optimizer": "sgd",
+            "seed": 0,
+            "epochs": 1,
+            "updates": 7,
+            "validation_accuracy": found,
+            "status": "diverged" if found == 0.1 else "learned",
+        }
+        for (size, rate), found in accuracy.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def _contents(names: list[str]) -> Contents:
+    labels = {name: name if _status(name, names) == "learned" else f"{name} (diverged)" for name in names}
+    kinds = ("study-curves", "study-movement", "study-trajectories", "sweep", f"{names[0]}-mistakes")
+    answer = Answer(
+        study="study",
+        question=markdown(QUESTION),
+        answer="learning rate 0.001 <b>",
+        model=names[0],
+        headline=f"Learning rate 0.001 (`{names[0]}`) performed best.",
+        evidence=["The lead is significant."],
+        reasons=[f"`{name}`: steps of a suitable size." for name in names],
+        limits=["Nothing else was tried."],
+    )
+    headings = [
+        "model",
+        "learning rate",
+        "validation accuracy",
+        "status",
+        "updates",
+        "training loss",
+        "test accuracy",
+    ]
+    rows = [
+        [name, "0.001", "97.62 ± 0.10 %", _status(name, names), "125,000", "0.00719", "97.77 ± 0.10 %"]
+        for name in names
+    ]
+    return Contents(
+        title="How the learning rate affects gradient descent",
+        introduction=["Small steps win."],
+        network="A network 196 → 5. An epoch is 7 updates.",
+        answers=[answer],
+        tables={"study": StudyTable(headings, rows, "Mean over 2 seeds ± standard deviation.")},
+        captions={
+            kind: Caption(f"Title of {kind}", f"Text of {kind}.", f'Words for "{kind}" <i>') for kind in kinds
+        },
+        notes={},
+        method=["By rule."],
+        labels=labels,
+    )

@@ -1,0 +1,51 @@
+"""A params.yaml for the small synthetic dataset: the project's own, with its checksums and sizes."""
+
+import hashlib
+from pathlib import Path
+
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).parents[2]
+
+
+def checksums(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of each file in a folder, by its name."""
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
+
+
+def listing_checksum(folder: Path) -> str:
+    """Return the SHA-256 of what `sha256sum *` prints in a folder."""
+    lines = [f"{digest}  {name}\n" for name, digest in checksums(folder).items()]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def read_yaml(path: Path) -> dict:
+    """Read a YAML file as DVC does."""
+    return YAML(typ="safe").load(path)
+
+
+def write_yaml(path: Path, content: dict) -> None:
+    """Write a YAML file as DVC does, keys in their order."""
+    yaml = YAML()
+    yaml.default_flow_style = False
+    yaml.dump(content, path)
+
+
+def shrink(params: dict, idx_folder: Path) -> None:
+    """Change the parameters to 600 + 200 images, two epochs, two seeds and a sweep of four runs."""
+    params["data"] = "bars"
+    params["datasets"] = {
+        "bars": {"title": "Bars", "source": str(idx_folder), "sha256": listing_checksum(idx_folder)}
+    }
+    params["preprocess"] |= {"training_images": 600, "validation_images": 200}
+    params["train"] |= {"epochs": 2, "seeds": [0, 1]}
+    params["sweep"] = {"batch_sizes": [128, "full"], "learning_rates": [0.01, 0.1], "seeds": [0], "epochs": 1}
+
+
+def write_params(folder: Path, idx_folder: Path, **sections: dict) -> None:
+    """Write `folder`/params.yaml for the files in `idx_folder`; `sections` are merged into the file's."""
+    params = read_yaml(ROOT / "params.yaml")
+    shrink(params, idx_folder)
+    for name, values in sections.items():
+        params[name] |= values
+    write_yaml(folder / "params.yaml", params)

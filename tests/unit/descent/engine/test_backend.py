@@ -1,0 +1,36 @@
+"""TensorFlow runs one thread per device, and each run has a device of its own."""
+
+import threading
+
+from descent.engine import backend
+from descent.engine.backend import tf
+from descent.process import processors
+
+
+def test_a_device_has_one_thread():
+    assert tf.config.threading.get_intra_op_parallelism_threads() == 1
+
+
+def test_runs_side_by_side_have_a_device_each():
+    started, devices = threading.Barrier(processors(), timeout=30), []
+
+    def compute():
+        with backend.exclusive_device():
+            started.wait()
+            devices.append(tf.constant(1.0).device)
+
+    threads = [threading.Thread(target=compute) for _ in range(processors())]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(devices)) == processors()
+
+
+def test_a_device_is_free_again_after_a_run_that_failed():
+    for _ in range(processors() + 1):
+        try:
+            with backend.exclusive_device():
+                raise ArithmeticError
+        except ArithmeticError:
+            pass

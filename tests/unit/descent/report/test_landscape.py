@@ -1,0 +1,169 @@
+"""The plane against NumPy's singular values, the loss over it against the network itself, its contours."""
+
+import math
+
+import numpy as np
+import pytest
+
+from descent.config import Model
+from descent.report import landscape
+from descent.report.landscape import ASPECT, Frame, frame_around, levels, regions
+from tests.support.results import make_params, small_dataset
+
+WIDTHS = (12, 7, 5, 3)
+SIZE = sum((a + 1) * b for a, b in zip(WIDTHS, WIDTHS[1:], strict=False))
+FRAME = Frame(-1, 1, -ASPECT, ASPECT)
+
+
+@pytest.fixture
+def trajectories():
+    """Two trajectories from the same start, a long one and a short one."""
+    random = np.random.default_rng(1)
+    start = random.normal(0, 0.3, SIZE)
+    steps = [random.normal(0, scale, (6, SIZE)) for scale in (0.1, 0.02)]
+    return [np.vstack([start, start + np.cumsum(step, axis=0)]).astype(np.float32) for step in steps]
+
+
+def test_plane_has_the_directions_of_the_two_largest_singular_values(trajectories):
+    plane = landscape.principal_plane(trajectories)
+    movement = np.concatenate([path[1:].astype(float) - trajectories[0][0] for path in trajectories])
+    _, _, right = np.linalg.svd(movement, full_matrices=False)
+    assert np.abs(plane.directions @ right[:2].T) == pytest.approx(np.eye(2), abs=1e-6)
+
+
+def test_plane_of_equal_trajectories_explains_more_of_the_short_one(trajectories):
+    explained = [
+        np.linalg.norm(landscape.project(landscape.principal_plane(trajectories, equal), trajectories[1])[-1])
+        for equal in (False, True)
+    ]
+    assert explained[1] > explained[0]
+
+
+@pytest.mark.parametrize("points", [1, 2, 5])
+def test_plane_of_a_trajectory_on_a_line_or_at_rest_is_finite(trajectories, points):
+    start, direction = trajectories[0][0], np.eye(SIZE)[3]
+    line = np.array([start + step * direction for step in range(points + 1)])
+    plane = landscape.principal_plane([line])
+    assert landscape.project(plane, line) == pytest.approx(
+        np.array([[k, 0] for k in range(points + 1)]), abs=1e-6
+    )
+    rest = np.repeat(line[:1], points + 1, axis=0)
+    assert (landscape.project(landscape.principal_plane([rest]), rest) == 0).all()
+
+
+ACTIVATIONS = {
+    "relu": lambda z: max(z, 0),
+    "tanh": math.tanh,
+    "sigmoid": lambda z: 1 / (1 + math.exp(-z)),
+    "elu": lambda z: z if z > 0 else math.exp(z) - 1,
+    "gelu": lambda z: z * (1 + math.erf(z / math.sqrt(2))) / 2,
+    "silu": lambda z: z / (1 + math.exp(-z)),
+}
+
+
+def network_loss(weights, inputs, labels, activation) -> float:
+    """Compute the cross-entropy image by image, from the definitions."""
+    losses = []
+    for values, label in zip(inputs, labels, strict=True):
+        position = 0
+        for place, (a, b) in enumerate(zip(WIDTHS, WIDTHS[1:], strict=False)):
+            if place:
+                values = [ACTIVATIONS[activation](value) for value in values]
+            kernel = weights[position : position + a * b].reshape(a, b)
+            values = values @ kernel + weights[position + a * b : position + a * b + b]
+            position += (a + 1) * b
+        losses.append(math.log(sum(math.exp(value) for value in values)) - values[label])
+    return sum(losses) / len(losses)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_loss_surface_is_the_loss_of_the_network_at_each_point(trajectories, activation):
+    plane = landscape.principal_plane(trajectories)
+    random = np.random.default_rng(2)
+    inputs, labels = random.random((4, 12)), random.integers(0, 3, 4)
+    across, up = np.linspace(-1, 1, 3), np.linspace(-2, 2, 2)
+    found = landscape.loss_surface(plane, across, up, inputs, labels, WIDTHS, activation)
+    for row, column in np.ndindex(found.shape):
+        weights = plane.origin + np.array([across[column], up[row]]) @ plane.directions
+        assert found[row, column] == pytest.approx(network_loss(weights, inputs, labels, activation))
+
+
+def test_every_activation_of_params_has_a_surface():
+    from descent.config import ACTIVATIONS as accepted
+
+    assert set(accepted) == set(landscape.ACTIVATIONS) == set(ACTIVATIONS)
+
+
+def study(excluded=(), **changes):
+    """Compute the landscape of three models that move 1, 0.001 and 1e12 far."""
+    names = ("long", "short", "gone")
+    rates = {name: {"learning_rate": 0.1 * (place + 1)} for place, name in enumerate(names)}
+    models = make_params({name: rates[name] | changes.get(name, {}) for name in names}).models
+    random, size = np.random.default_rng(3), 24 * 3 + 3 + 3 * 5 + 5
+    start = random.normal(0, 0.3, size)
+    paths = {
+        name: (start + np.vstack([0 * start, *np.cumsum(random.normal(0, far, (4, size)), axis=0)])).astype(
+            np.float32
+        )
+        for name, far in zip(names, (1, 0.001, 1e12), strict=True)
+    }
+    return landscape.study_landscape(models, paths, excluded, small_dataset().train, 5)
+
+
+def test_short_trajectories_get_a_magnified_frame():
+    projected, surface = study(excluded=["gone"])
+    assert len(projected) == 2 * 3 * 5 and (projected[projected.epoch == 0][["x", "y"]] == 0).all(axis=None)
+    widths = surface.groupby("frame").x.agg(np.ptp)
+    assert widths[0] > 100 * widths[1]
+    end = projected[(projected.frame == 1) & (projected.model == "short") & (projected.epoch > 0)]
+    assert np.hypot(end.x, end.y).max() > widths[1] / 8
+
+
+def test_excluded_models_are_projected_but_span_no_plane():
+    projected, _ = study(excluded=["gone"])
+    last = projected[(projected.frame == 0) & (projected.epoch == 4)].set_index("model").explained
+    assert last["long"] > 0.5 > last["gone"]
+    assert all(table.empty for table in study(excluded=["long", "short", "gone"]))
+
+
+def test_different_networks_have_no_landscape():
+    projected, surface = study(gone={"activation": "tanh"})
+    assert projected.empty and surface.empty
+    assert list(surface.columns) == list(landscape.SURFACE_COLUMNS[1:])
+    assert not landscape.same_network(
+        [Model(batch_size=8, learning_rate=1), Model(batch_size=8, learning_rate=1, activation="elu")]
+    )
+
+
+def test_frame_contains_its_points_in_equal_units():
+    points = np.array([[0, 0], [3, 1], [1, 8]])
+    frame = frame_around(points)
+    assert (points.min(axis=0) > (frame.left, frame.bottom)).all()
+    assert (points.max(axis=0) < (frame.right, frame.top)).all()
+    assert (frame.top - frame.bottom) / (frame.right - frame.left) == pytest.approx(ASPECT)
+
+
+@pytest.mark.parametrize(
+    "shape", [lambda x, y: np.exp(6 * y**2 + 2 * x**2), lambda x, y: 1 + np.cos(4 * np.hypot(x, y))]
+)
+def test_regions_cover_the_frame_once(shape):
+    across, up = FRAME.grid(40)
+    table = regions(FRAME, 0.1 + shape(*np.meshgrid(across, up)))
+    areas = [
+        abs(np.sum(c.x.to_numpy() * np.roll(c.y, -1) - c.y.to_numpy() * np.roll(c.x, -1))) / 2
+        for _, c in table.groupby("region")
+    ]
+    assert sum(areas) == pytest.approx(4 * ASPECT, rel=1e-9) and table.loss.nunique() > 5
+
+
+@pytest.mark.parametrize("height", [0.0, 1e-12, 1e-7])
+def test_regions_of_an_almost_flat_surface_are_finite(height):
+    across, up = FRAME.grid(8)
+    table = regions(FRAME, 2.3 + height * np.add.outer(up, across))
+    assert len(table) and np.isfinite(table.loss).all()
+
+
+@pytest.mark.parametrize("loss", [[0.01, 60.0], [2.2, 2.3], [2.3, 2.3 + 1e-9]])
+def test_levels_rise_strictly_between_lowest_and_highest(loss):
+    found = [loss[0], *levels(np.array(loss)), loss[1]]
+    assert all(a < b for a, b in zip(found, found[1:], strict=False))

@@ -1,0 +1,188 @@
+"""The report as files: one text for report.md and report.html, the same bytes each time, no live HTML."""
+
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from descent.report import render
+from tests.support.report import CLASSES, QUESTION, example
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("report")
+    render.write(*example(), folder, CLASSES)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def figures():
+    return render.figures(*example(), CLASSES)
+
+
+class Page(HTMLParser):
+    """The tags, and the text of main."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.text, self.links, self.ids, self.inside = [], "", [], [], False
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.inside = self.inside or tag == "main"
+        self.tags.append(tag)
+        self.links += [value for name, value in attributes if name == "href"]
+        self.ids += [value for name, value in attributes if name == "id"]
+
+    def handle_endtag(self, tag):
+        self.inside = self.inside and tag != "main"
+
+    def handle_data(self, data):
+        self.text += data if self.inside else ""
+
+
+@pytest.fixture(scope="module")
+def page(written):
+    return Page((written / "report.html").read_text())
+
+
+def sizes(folder):
+    """The width of each SVG file."""
+    found = {
+        path.name: re.search(r'<svg[^>]* width="([\d.]+)"', path.read_text()) for path in folder.glob("*.svg")
+    }
+    return {name: float(match[1]) for name, match in found.items() if match}
+
+
+def test_all_files_have_the_same_bytes_when_written_again(written, tmp_path):
+    render.write(*example(), tmp_path, CLASSES)
+    files = sorted(path.relative_to(written) for path in written.rglob("*") if path.is_file())
+    assert files == sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file())
+    assert [path for path in files if (written / path).read_bytes() != (tmp_path / path).read_bytes()] == []
+
+
+def test_a_figure_has_a_light_and_a_dark_file_and_old_ones_are_removed(figures, tmp_path):
+    (tmp_path / "gone.svg").touch()
+    render.write_figures(tmp_path, [figures["samples"]], ["model_0"])
+    assert {path.name for path in tmp_path.iterdir()} == {"samples.svg", "samples-dark.svg"}
+
+
+def test_the_page_has_every_text_of_the_markdown(written, page):
+    text = (written / "report.md").read_text()
+    for line in text.splitlines():
+        if line and not line.startswith(("<picture", "|")):
+            words = re.sub(r"^(#+|-) ", "", line)
+            assert render.plain(words).replace("\n", " ") in " ".join(page.text.split()), line
+    for cell in re.findall(r"(?<=\| )[^|]+(?= \|)", text):
+        assert render.plain(cell) in page.text
+
+
+def test_the_page_has_a_live_chart_for_every_picture_of_the_markdown(written, page):
+    stems = re.findall(r'src="figures/(.+?)\.svg"', (written / "report.md").read_text())
+    assert len(stems) == 6
+    assert all(f"{stem}-0" in page.ids for stem in stems)
+
+
+def test_files_and_page_draw_the_same_numbers(figures):
+    for figure in figures.values():
+        for still, live in zip(figure.still, figure.live, strict=True):
+            assert list(still["datasets"].values()) == list(live["datasets"].values()), figure.name
+
+
+def test_markdown_and_page_make_nothing_of_params_yaml_live(written, page):
+    assert page.tags.count("script") == 3 and "b" not in page.tags and "i" not in page.tags
+    assert QUESTION.replace("`", "`") in " ".join(page.text.split())
+    assert "http://example.org" not in page.links
+    assert "<script" not in (written / "report.md").read_text()
+
+
+def test_html_in_the_texts_stays_text(figures):
+    contents = example().contents
+    contents = contents._replace(
+        title="<img src=x> and <b>bold</b>", method=["<picture><img src=y></picture>"]
+    )
+    page = Page(render.report_page(render.report_markdown(contents, figures), contents, figures, ["model_0"]))
+    assert "img" not in page.tags and "picture" not in page.tags and "<b>bold</b>" in page.text
+
+
+def test_links_within_the_page_have_a_target(page):
+    targets = [link[1:] for link in page.links if link.startswith("#")]
+    assert len(targets) > 4 and set(targets) <= set(page.ids)
+
+
+def test_anchors_are_those_of_github():
+    assert render.anchors(["Which is best?", "A – B_c", "Which is best?"]) == [
+        "which-is-best",
+        "a--b_c",
+        "which-is-best-1",
+    ]
+
+
+def test_a_picture_has_both_themes_and_its_words_escaped(figures):
+    html = render.picture(figures["sweep"])
+    assert 'srcset="figures/sweep-dark.svg"' in html and 'src="figures/sweep.svg"' in html
+    assert 'alt="Words for &quot;sweep&quot; &lt;i&gt;"' in html
+
+
+def test_the_page_may_load_nothing_from_a_network(written):
+    text = (written / "report.html").read_text()
+    assert "default-src 'none'" in text
+    without_scripts = re.sub(r"<script.*?</script>", "", text, flags=re.S)
+    assert not re.search(r'<(script|link|img)[^>]* (src|href)="(?!data:)', without_scripts)
+
+
+def test_data_of_the_page_is_strict_json(written):
+    data = re.search(r'id="charts">(.+?)</script>', (written / "report.html").read_text(), re.S)[1]
+
+    def forbid(constant):
+        raise AssertionError(constant)
+
+    charts = json.loads(data, parse_constant=forbid)
+    assert "study-curves-0" in charts and all(spec["description"] for spec in charts.values())
+
+
+def test_forty_models_are_all_named_and_figures_keep_their_width(written, tmp_path):
+    made = example(models=40)
+    names, figures = list(made.params.models), render.figures(*made)
+    render.write_figures(tmp_path, figures.values(), names)
+    assert sizes(tmp_path) == pytest.approx(sizes(written / "figures"), rel=0.1)
+    curves = (tmp_path / "study-curves.svg").read_text()
+    assert [name for name in names[:-1] if f">{name}<" not in curves] == []
+    page = render.report_page(render.report_markdown(made.contents, figures), made.contents, figures, names)
+    assert [name for name in names if f'data-model="{name}"' not in page] == []
+
+
+def test_long_names_of_models_do_not_widen_a_figure(written, tmp_path):
+    made = example()
+    long = {name: name + "x" * 57 for name in made.params.models}
+    contents = made.contents._replace(labels={name: long[name] for name in made.contents.labels})
+    figures = render.figures(*made._replace(contents=contents))
+    render.write_figures(tmp_path, [figures["study-curves"]], list(made.params.models))
+    assert sizes(tmp_path)["study-curves.svg"] < sizes(written / "figures")["study-curves.svg"] + 80
+    assert long["model_1"] in (tmp_path / "study-curves.svg").read_text()
+
+
+def test_one_model_with_one_seed_and_no_sweep_is_rendered(tmp_path):
+    made = example(models=1, seeds=1)
+    captions = {name: caption for name, caption in made.contents.captions.items() if name != "sweep"}
+    made = made._replace(
+        tables=made.tables._replace(sweep=None), contents=made.contents._replace(captions=captions)
+    )
+    render.write(*made, tmp_path)
+    assert not (tmp_path / "figures/sweep.svg").exists()
+    assert "figures/study-curves.svg" in (tmp_path / "report.md").read_text()
+
+
+def test_a_study_without_trajectories_has_its_note():
+    made = example(models=1)
+    captions = {
+        name: caption for name, caption in made.contents.captions.items() if name != "study-trajectories"
+    }
+    contents = made.contents._replace(
+        captions=captions, notes={"study": "The networks have different shapes."}
+    )
+    tables = made.tables._replace(surface=made.tables.surface.iloc[:0])
+    figures = render.figures(*made._replace(contents=contents, tables=tables))
+    assert "The networks have different shapes." in render.report_markdown(contents, figures)

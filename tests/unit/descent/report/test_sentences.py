@@ -1,0 +1,428 @@
+"""What the report says follows from the numbers: other numbers, another sentence."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from markdown_it import MarkdownIt
+
+from descent.metrics import FINAL_METRICS
+from descent.report import sentences, tables
+from descent.report.tables import DIFFERENCES, Tables
+from tests.support.results import OUTCOMES, make_params, small_dataset, sweep_table, write_model
+
+
+def study(**changes) -> pd.DataFrame:
+    """Make two rows of the comparison that learned, `a` the better one; changes are columns."""
+    columns = {"study": "s", "model": ["a", "b"], "batch_size": [8, 128], "learning_rate": 0.01}
+    columns |= {"optimizer": "sgd", "hidden_layers": "20-10", "activation": "relu"}
+    columns |= {"updates": [1000, 100], "seeds": 3, "status": "learned"}
+    for metric in FINAL_METRICS:
+        columns[f"{metric.key}_mean"], columns[f"{metric.key}_std"] = 0.1, 0.01
+    columns |= {"validation_accuracy_mean": [0.95, 0.90], "test_accuracy_mean": [0.94, 0.91]}
+    columns |= {"validation_accuracy_low": 0.89, "validation_accuracy_high": 0.96}
+    columns |= {"test_accuracy_low": 0.88, "test_accuracy_high": 0.97}
+    columns |= {"best_seed": 0, "images": 1000, "pixels": 784, "classes": 10}
+    return pd.DataFrame(columns | changes)
+
+
+def runs(model="a", losses=(2.3, 1.0, 0.1), accuracies=(0.1, 0.9, 0.95), per_epoch=500, distances=(3.0,)):
+    """Make the history of a model, with a seed for each final distance."""
+    epochs = range(len(losses))
+    return pd.concat(
+        pd.DataFrame(
+            {
+                "model": model,
+                "seed": seed,
+                "epoch": epochs,
+                "updates": [per_epoch * epoch for epoch in epochs],
+            }
+            | {"train_loss": losses, "validation_accuracy": accuracies, "gradient_norm": 1.0}
+            | {"distance": np.linspace(0, 1, len(losses)) * distance}
+        )
+        for seed, distance in enumerate(distances)
+    )
+
+
+def difference(**changes) -> pd.DataFrame:
+    values = ["s", "a", "b", 3, 0.05, 0.04, 0.06, 20.0, 0.001, 2, 1000, 60, 20, 1e-5]
+    return pd.DataFrame([dict(zip(DIFFERENCES, values, strict=True)) | changes])
+
+
+def answered(rows=None, found=None, sweep=None):
+    rows = study() if rows is None else rows
+    history = pd.concat([runs("a"), runs("b")])
+    empty = pd.DataFrame({"study": []})
+    found = difference() if found is None else found
+    return sentences.answer_study(
+        "s", "Which?", rows, Tables(rows, history, found, empty, empty, empty, empty, sweep)
+    )
+
+
+# The answer
+
+
+def test_answer_is_a_value_with_the_model_beside_it():
+    found = answered()
+    assert (found.answer, found.model) == ("batch size 8", "a")
+    assert found.headline.startswith("Batch size 8 (`a`) performed best")
+    assert "95.00\xa0%" in found.headline and "94.00\xa0%" in found.headline
+
+
+def test_answer_follows_validation_not_test():
+    assert answered(study(validation_accuracy_mean=[0.90, 0.95])).answer == "batch size 128"
+    assert answered(study(test_accuracy_mean=[0.1, 0.99])).answer == "batch size 8"
+
+
+def test_answer_of_two_settings_has_both_and_the_caveat():
+    found = answered(study(learning_rate=[0.1, 0.01]))
+    assert found.answer == "batch size 8 and learning rate 0.1"
+    assert "differ in batch size and learning rate at once" in found.limits[0]
+
+
+def test_answer_where_nothing_learned_is_none():
+    found = answered(study(status=["stalled", "collapsed"]), difference().iloc[:0])
+    assert (found.answer, found.model, found.evidence) == ("none", None, [])
+    assert "`a` stalled and `b` collapsed" in found.headline
+
+
+def test_tie_is_called_a_tie():
+    found = answered(
+        study(validation_accuracy_mean=0.9, validation_loss_mean=[0.3, 0.2]), difference(difference=0)
+    )
+    assert found.answer == "a tie of batch size 128 and batch size 8" and found.model == "b"
+    assert "A tie" in found.headline and "the same" in found.headline
+
+
+# Evidence
+
+
+@pytest.mark.parametrize(
+    ("p", "needed", "words"),
+    [
+        (0.001, 3, "the lead is significant"),
+        (0.2, 17, "chance cannot be excluded.*about 17 seeds would be needed"),
+        (0.9, math.nan, "chance cannot be excluded.*more than 10,000 seeds"),
+    ],
+)
+def test_lead_over_seeds_is_judged_by_its_p_value(p, needed, words):
+    text = answered(found=difference(p_seeds=p, seeds_needed=needed)).evidence[2]
+    assert pd.Series([text]).str.contains(words).all()
+
+
+@pytest.mark.parametrize(
+    ("p", "alone", "words"),
+    [
+        (1e-5, (60, 20), "lead is significant"),
+        (0.3, (30, 25), "cannot be excluded"),
+        (1e-5, (20, 60), "reversed"),
+    ],
+)
+def test_lead_on_images_is_judged_by_its_p_value_and_direction(p, alone, words):
+    found = difference(p_images=p, best_alone_correct=alone[0], other_alone_correct=alone[1])
+    assert words in answered(found=found).evidence[-1]
+
+
+def test_model_that_learned_nothing_is_no_runner_up():
+    rows = study(status=["learned", "collapsed"])
+    text = " ".join(answered(rows, difference(t=math.nan, p_seeds=math.nan, p_images=math.nan)).evidence)
+    assert "No other model learned anything" in text and "t-test" not in text
+
+
+def test_one_seed_has_no_interval_and_two_have_one_degree_of_freedom():
+    one = difference(pairs=1, p_seeds=math.nan, difference_low=math.nan, difference_high=math.nan)
+    text = " ".join(answered(study(seeds=1), one).evidence)
+    assert "no confidence interval" in text and "cannot be tested" in text and "nan" not in text
+    assert "1 degree of freedom)" in answered(study(seeds=2)).evidence[0]
+
+
+# The sentences that explain
+
+
+def explained(accuracies, final=(0.95, 0.90), **changes):
+    """Explain models `a` (500 updates an epoch) and `b` (100), from the accuracies of b by epoch."""
+    a = runs("a", accuracies=(0.1, 0.90, final[0]), per_epoch=500)
+    b = runs("b", losses=(2.3,) * len(accuracies), accuracies=accuracies, per_epoch=100)
+    rows = study(validation_accuracy_mean=list(final), **{"updates": [1000, 700]} | changes)
+    return sentences.updates_explain(rows, pd.concat([a, b]))
+
+
+@pytest.mark.parametrize(
+    ("after_500", "claim"),
+    [
+        (0.905, "performs best because it makes more updates"),
+        (0.90, "performs best because it makes more updates"),
+        (0.875, "performs best partly because it makes more updates"),
+        (0.80, "performs best and not only because it makes more updates"),
+    ],
+)
+def test_more_updates_explain_a_lead_that_is_gone_at_equal_updates(after_500, claim):
+    text = explained((0.1, 0.3, 0.4, 0.5, 0.6, after_500))
+    assert text.startswith(f"At learning rate 0.01, batch size 8 {claim}")
+    assert (
+        "After 500 updates it has 90.0\xa0%" in text and f"has {100 * after_500:.1f}\xa0% after 500" in text
+    )
+
+
+def test_best_model_with_fewer_updates_is_called_so():
+    text = explained((0.1,) * 6, updates=[100, 1000])
+    assert "although it makes fewer updates than batch size 128: 100 instead of 1,000" in text
+
+
+def test_updates_explain_nothing_without_a_comparison_at_equal_updates():
+    assert explained((0.1, 0.3)) is None
+    assert explained((0.1,) * 6, status=["learned", "diverged"]) is None
+    assert explained((0.1,) * 6, batch_size=8, learning_rate=[0.1, 0.2]) is None
+    assert explained((0.1,) * 6, learning_rate=[0.1, 0.2]) is None
+
+
+def test_learning_rates_are_too_large_or_too_small_by_their_status():
+    rates = {"model": list("abcd"), "batch_size": 8, "learning_rate": [1e-7, 0.1, 10, 100], "updates": 9}
+    rates |= {
+        "status": ["stalled", "learned", "collapsed", "diverged"],
+        "validation_accuracy_mean": [0.1, 0.9, 0.1, 0.1],
+    }
+    rows = pd.concat([study(), study()], ignore_index=True).assign(**rates)
+    text = sentences.step_sizes_explain(rows)
+    assert text == (
+        "Learning rate 0.1 performs best: 10 and 100 are too large (collapsed and diverged) and 10⁻⁷ is too "
+        "small (stalled)."
+    )
+    assert sentences.step_sizes_explain(rows.assign(status="learned")) is None
+    assert sentences.step_sizes_explain(study()) is None
+
+
+def swept(accuracies, spread=0.002, seeds=(0, 1)):
+    """Explain a sweep of one seed, where the studies' seeds vary by `spread`."""
+    sweep = sweep_table({(size, 0.1): accuracy for size, accuracy in accuracies.items()})
+    epochs = [0.1, 0.5, 0.7, 0.8]
+    history = pd.concat(
+        runs("a", (2, 1, 1, 1), [*epochs[:3], 0.8 + sign * spread / math.sqrt(2)]).assign(seed=seed)
+        for seed, sign in zip(seeds, (-1, 1), strict=False)
+    )
+    return sentences.sweep_explains(Tables(study().iloc[:1], history, *[None] * 5, sweep))
+
+
+def test_batch_sizes_are_equal_within_the_noise_or_not():
+    close = {8: 0.969, 32: 0.970, 128: 0.968, 512: 0.944}
+    assert "batch sizes 8, 32 and 128 are equal within the noise" in swept(close)
+    assert "512, which makes fewer updates, is behind with 94.4\xa0%" in swept(close)
+    assert "batch size 32 is ahead" in swept(close, spread=0.0001)
+    assert "batch size 8 is ahead" in swept({8: 0.97, 32: 0.95, 128: 0.93})
+    assert "batch sizes 8 and 128 are equal" in swept({8: 0.97, 128: 0.97})
+
+
+def test_batch_sizes_are_not_called_equal_where_the_noise_is_unknown():
+    text = swept({8: 0.97, 128: 0.97}, seeds=(0,))
+    assert "equal" not in text and "may be chance" in text
+    assert swept({8: 0.97}) is None
+
+
+def test_noise_of_a_sweep_of_several_seeds_is_its_own():
+    sweep = sweep_table({(8, 0.1): 0.9, (8, 1.0): 0.1, (32, 0.1): 0.9}, seeds=(0, 1, 2, 3))
+    sweep["validation_accuracy"] += [0.01, -0.01, 0.01, -0.01] * 3
+    noise = sentences.sweep_noise(Tables(*[None] * 7, sweep))
+    assert noise == pytest.approx(np.std([0.01, -0.01] * 2, ddof=1) / 2)
+
+
+# Why
+
+
+def why(status, losses=(2.3, 1.0, 0.1), distances=(3.0,), **changes):
+    rows = study(status=["learned", status], **changes)
+    return sentences.reason(rows.iloc[1], runs("b", losses, (0.1,) * len(losses), distances=distances), rows)
+
+
+@pytest.mark.parametrize(
+    ("status", "losses", "distances", "cause", "number"),
+    [
+        (
+            "learned",
+            (2.3, 1.0, 0.1),
+            (3.0,),
+            "fewer updates than `a`, by a factor of 10",
+            "from 2.30 to 0.100",
+        ),
+        ("undertrained", (2.3, 2.2, 2.0), (0.1,), "too few updates", "still falling"),
+        ("undertrained", (2.3, 1.8, 2.0), (9.0,), "no steady progress", "did not fall in the last epoch"),
+        ("stalled", (2.3, 2.2999, 2.2997), (1e-4,), "steps too small", "by 0.013 %"),
+        ("collapsed", (2.38, 2.31, 2.32), (150.0,), "steps too large", "guessing costs 2.30"),
+        ("diverged", (2.3, 20.0, 34.0), (1e17, 1e18, 1e28), "steps too large", "weights 10¹⁸ from the start"),
+        ("diverged", (2.3, np.nan, np.nan), (np.nan,), "steps too large", "without a finite value"),
+    ],
+)
+def test_reason_starts_with_the_cause_and_gives_the_numbers(status, losses, distances, cause, number):
+    text = why(status, losses, distances)
+    assert text.startswith(f"`b` ({status}): {cause}. ") and number in text and "nan" not in text
+
+
+def test_reason_of_a_model_behind_names_what_differs():
+    equal = {"updates": 100, "batch_size": 8}
+    assert "smaller steps than `a`" in why("learned", learning_rate=[0.1, 0.01], **equal)
+    assert "larger steps than `a`" in why("learned", learning_rate=[0.1, 0.3], **equal)
+    assert "another optimizer than `a`" in why("learned", optimizer=["adam", "sgd"], **equal)
+    assert "another network than `a`" in why("learned", hidden_layers=["20-10", "5"], **equal)
+    assert "steps too small for so few updates" in why("undertrained", (2.3, 2.2, 2.0), **equal)
+
+
+# Limits
+
+
+def limits(sweep=None, winner="a", **changes):
+    return " ".join(sentences.limits(study(**changes).set_index("model", drop=False), winner, sweep))
+
+
+def test_limits_name_unequal_updates_and_fixed_settings():
+    assert "`b` 100, `a` 1,000" in limits()
+    assert "numbers of updates" not in limits(updates=100)
+    assert "All models use learning rate 0.01" in limits()
+    assert "All models use batch size 8" in limits(batch_size=8, learning_rate=[0.01, 1e-7])
+    assert "All models use batch size 8 and learning rate 0.01" in limits(
+        batch_size=8, optimizer=["sgd", "adam"]
+    )
+
+
+def test_limits_leave_out_what_the_sweep_has_measured():
+    sweep = sweep_table({(size, rate): 0.9 for size in (4, 8, 128) for rate in (0.01, 0.1)})
+    assert "All models use" not in limits(sweep) and "smallest" not in limits(sweep)
+    assert "All models use" in limits(sweep[sweep.batch_size < 100])
+    assert "All models use" in limits(sweep[sweep.learning_rate == 0.01])
+    assert "is the smallest of the 2" in limits(sweep[sweep.batch_size > 4])
+    assert "All models use" in limits(sweep.assign(optimizer="adam"))
+
+
+def test_limits_name_a_best_value_at_the_edge_unless_none_is_beyond():
+    assert "is the smallest of the 2" in limits() and "is the largest of the 2" in limits(winner="b")
+    assert "that were tried" not in limits(winner=None)
+    assert "that were tried" not in limits(winner="b", batch_size=[8, 1000])
+    assert "that were tried" not in limits(batch_size=[1, 128])
+
+
+def test_limits_say_that_the_rates_are_the_best_of_the_sweep():
+    sweep = sweep_table({(8, 0.01): 0.9, (8, 0.1): 0.8, (128, 0.01): 0.8, (128, 0.1): 0.9})
+    assert "best that the sweep found" in limits(sweep, learning_rate=[0.01, 0.1])
+    assert "best that the sweep found" not in limits(sweep, learning_rate=[0.1, 0.1 + 1e-9])
+
+
+# Texts as a whole
+
+
+def test_title_follows_the_studies():
+    assert sentences.title([study()]) == "How batch size affects gradient descent"
+    other = study(batch_size=8, optimizer=["sgd", "adam"])
+    assert sentences.title([study(), other]) == "How batch size and optimizer affect gradient descent"
+    assert sentences.title([study().iloc[:1]]) == "Gradient descent"
+
+
+def test_study_table_has_the_settings_that_vary():
+    found = sentences.study_table(study(batch_size=[8, 1000], validation_accuracy_std=[0.002, np.nan]))
+    cells = [dict(zip(found.headings, row, strict=True)) for row in found.rows]
+    assert [row["batch size"] for row in cells] == ["8", "1,000 (full)"] and "learning rate" not in cells[0]
+    assert [row["validation accuracy"] for row in cells] == ["95.00 ± 0.20\xa0%", "90.00\xa0%"]
+    assert "activation relu and learning rate 0.01" in found.note
+    lost = sentences.study_table(study(train_loss_mean=[0.1, np.nan]))
+    assert lost.rows[1][lost.headings.index("training loss")] == "not finite"
+
+
+def test_scaling_text_follows_the_exponent():
+    def text(exponent, noise=(0, 0, 0)):
+        best = {size: 0.1 * (size / 32) ** exponent for size in (8, 32, 128)}
+        rates = np.geomspace(1e-3, 10, 41)
+        return sentences.scaling_text(
+            sweep_table(
+                {
+                    (s, r): 0.9 - 0.01 * math.log(r / best[s] / math.exp(n)) ** 2
+                    for s, n in zip(best, noise, strict=True)
+                    for r in rates
+                }
+            )
+        )
+
+    assert "from batch size 8 to 128" in text(0.5) and "rises as the batch size to the power of 0.50" in text(
+        0.5
+    )
+    assert "falls as the batch size to the power of −0.50" in text(-0.5)
+    assert "no more than chance" in text(0, noise=(0, 1, 0.1))
+    assert "does not show" in sentences.scaling_text(sweep_table({(8, 0.1): 0.9, (8, 1.0): 0.8}))
+
+
+def whole(folder, models, statuses, **params):
+    """Write results, compute the tables, and return all texts."""
+    params = make_params(models, **params)
+    for name, status in statuses.items():
+        write_model(folder / name, params, name, status)
+    tables.write(tables.compute(params, tables.read_results(params, folder), small_dataset(), folder), folder)
+    return sentences.contents(params, tables.read_tables(folder))
+
+
+def everything(contents):
+    texts = [
+        contents.title,
+        contents.network,
+        *contents.introduction,
+        *contents.notes.values(),
+        *contents.method,
+    ]
+    texts += [text for caption in contents.captions.values() for text in caption]
+    for answer in contents.answers:
+        texts += [answer.question, answer.headline, *answer.evidence, *answer.reasons, *answer.limits]
+    return texts
+
+
+@pytest.mark.parametrize("status", OUTCOMES)
+def test_one_model_with_one_seed_and_one_epoch_has_a_report(status, tmp_path):
+    found = whole(tmp_path, {"only_1": {}}, {"only_1": status}, seeds=[3], epochs=1)
+    texts = everything(found)
+    assert not any(
+        "nan" in text.split() or "None" in text or "[]" in text for text in texts if "None:" not in text
+    )
+    assert found.title == "Gradient descent" and set(found.tables) == {"a"}
+
+
+def test_forty_models_in_one_study_and_none_in_another(tmp_path):
+    statuses = {f"m{place}": list(OUTCOMES)[place % 5] for place in range(40)}
+    models = {name: {"learning_rate": 0.001 * (place + 1)} for place, name in enumerate(statuses)}
+    found = whole(tmp_path, models | {"loose": {"activation": "tanh"}}, statuses | {"loose": "learned"},
+                  studies={"a": {"question": "Which *rate*?", "models": list(models)}})  # fmt: skip
+    assert len(found.answers[0].reasons) == 40 and "`loose`" in found.method[-1]
+    assert found.answers[0].question == r"Which \*rate\*?"
+    assert list(found.captions) == [
+        "a-curves",
+        "a-movement",
+        "a-trajectories",
+        f"{found.answers[0].model}-mistakes",
+    ]
+
+
+def test_every_text_is_markdown_that_shows_the_models_names(tmp_path):
+    found = whole(
+        tmp_path, {"a_b_c": {}, "d_e_f": {"batch_size": 4}}, {"a_b_c": "learned", "d_e_f": "stalled"}
+    )
+    for text in everything(found):
+        assert "<em>" not in MarkdownIt().render(text) or "Lorch" in text
+
+
+def test_different_networks_have_a_note_in_place_of_trajectories(tmp_path):
+    found = whole(tmp_path, {"a": {}, "b": {"hidden_layers": []}}, {"a": "learned", "b": "learned"})
+    assert "a-trajectories" not in found.captions and "different networks" in found.notes["a"]
+    assert "several shapes" in found.network and "hidden layers" in found.title
+
+
+def test_network_counts_layers_runs_and_updates():
+    params = make_params({"a": {"batch_size": 8}, "b": {"batch_size": 16}}, seeds=[0, 1], epochs=10)
+    text = sentences.network(params, study(batch_size=[8, 1000], updates=[1250, 10]), "Leaves_2")
+    assert "784 → 20 → 10 → 10 (relu, softmax at the end) learns to classify Leaves\\_2" in text
+    assert "2 models with 2 seeds each, 4 training runs of 10 epochs" in text
+    assert "125 updates with batch size 8 and 1 update with batch size 1,000 (full)" in text
+
+
+def test_mistakes_caption_names_classes():
+    matrix = pd.DataFrame({"true": [0, 0, 1, 1], "predicted": [0, 1, 0, 1], "images": [5, 1, 3, 6]})
+    found = sentences.mistakes_caption("m", 0, matrix, ["T-shirt", "Coat"])
+    assert (
+        "misclassifies 4 of 15" in found.text
+        and "3 times, Coat is classified as T-shirt" in found.alternative
+    )
+    right = sentences.mistakes_caption("m", 0, matrix[matrix.true == matrix.predicted])
+    assert "all 11 test images" in right.text

@@ -1,0 +1,256 @@
+"""The report's tables: what is averaged, which model is best, what is tested, what files give back."""
+
+import json
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from sklearn.metrics import confusion_matrix
+
+from descent.metrics import FINAL_METRICS
+from descent.report import tables
+from descent.report.tables import InvalidResults
+from tests.support.results import CLASSES, OUTCOMES, make_params, small_dataset, sweep_table, write_model
+
+MODELS = {
+    "good": {"batch_size": 8},
+    "slow": {"batch_size": "full"},
+    "12": {"optimizer": "momentum"},
+    "NA": {"batch_size": 8, "learning_rate": 1e-7},
+}
+STATUSES = {"good": "learned", "slow": "undertrained", "12": "collapsed", "NA": "stalled"}
+
+
+@pytest.fixture(scope="module")
+def params():
+    return make_params(MODELS)
+
+
+@pytest.fixture(scope="module")
+def models(params, tmp_path_factory):
+    """The folder of the models' results."""
+    folder = tmp_path_factory.mktemp("models")
+    for name, status in STATUSES.items():
+        write_model(folder / name, params, name, status, [0.4, 0.42, 0.39] if name == "slow" else None)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def results(params, models):
+    return tables.read_results(params, models)
+
+
+@pytest.fixture(scope="module")
+def computed(params, results, models):
+    return tables.compute(params, results, small_dataset(), models)
+
+
+def test_comparison_has_a_row_per_study_and_model_in_the_order_of_params(results):
+    studies = {
+        "second": {"question": "?", "models": ["slow", "good"]},
+        "first": {"question": "?", "models": ["good", "12"]},
+    }
+    found = tables.compare(make_params(MODELS, studies=studies), results, small_dataset())
+    pairs = [("second", "slow"), ("second", "good"), ("first", "good"), ("first", "12")]
+    assert list(zip(found.study, found.model, strict=True)) == pairs
+
+
+def test_comparison_has_mean_and_deviation_over_the_seeds_of_every_metric(computed, results):
+    row = computed.comparison.iloc[0]
+    for metric in FINAL_METRICS:
+        finals = [run[metric.key] for run in results["good"].metrics["seeds"]]
+        expected = np.mean(finals), np.std(finals, ddof=1)
+        assert (row[f"{metric.key}_mean"], row[f"{metric.key}_std"]) == pytest.approx(expected)
+    assert row.test_accuracy_low < row.test_accuracy_mean < row.test_accuracy_high <= 1
+    assert (row.pixels, row.classes) == (24, 5)
+
+
+def test_comparison_with_a_value_not_finite_or_one_seed_is_empty_there(params, models, tmp_path):
+    params = make_params({"good": {}}, seeds=[4])
+    write_model(tmp_path / "good", params, "good", "learned")
+    path = tmp_path / "good" / "metrics.json"
+    metrics = json.loads(path.read_text())
+    metrics["seeds"][0]["train_loss"] = None
+    path.write_text(json.dumps(metrics))
+    row = tables.compare(params, tables.read_results(params, tmp_path), small_dataset()).iloc[0]
+    assert (
+        row.seeds == 1 and np.isnan([row.train_loss_mean, row.test_accuracy_std, row.test_accuracy_low]).all()
+    )
+
+
+def rows(*models):
+    columns = ["model", "status", "validation_accuracy_mean", "validation_loss_mean"]
+    return pd.DataFrame(models, columns=columns).assign(batch_size=range(8, 8 + len(models)), images=1000)
+
+
+@pytest.mark.parametrize(
+    ("models", "best"),
+    [
+        ([("a", "learned", 0.9, 0.3), ("b", "learned", 0.95, 0.4)], "b"),
+        ([("a", "learned", 0.9, 0.3), ("b", "diverged", 0.99, 0.1)], "a"),
+        ([("a", "undertrained", 0.2, 2.2), ("b", "collapsed", 0.3, 2.3)], "a"),
+        ([("a", "learned", 0.9, 0.3), ("b", "learned", 0.9, 0.2)], "b"),
+        ([("a", "learned", 0.9, 0.3), ("b", "learned", 0.9, 0.3)], "a"),
+        ([("a", "stalled", 0.1, 2.3), ("b", "diverged", 0.1, np.nan)], None),
+        ([("a", "learned", np.nan, np.nan)], None),
+    ],
+    ids=["accuracy", "diverged", "collapsed", "tie by loss", "tie by order", "none", "unknown"],
+)
+def test_best_is_the_most_accurate_model_that_learned(models, best):
+    assert tables.best(rows(*models)) == best
+
+
+def test_tie_is_called_a_tie():
+    found = rows(("a", "learned", 0.1 + 0.2, 0.3), ("b", "learned", 0.3, 0.2), ("c", "stalled", 0.3, 0.1))
+    assert tables.tied(found) == ["b", "a"]
+    assert tables.answer(found) == "a tie of batch size 9 and batch size 8"
+
+
+def test_answer_is_the_value_of_what_varies(computed):
+    study = computed.comparison[computed.comparison.model.isin(["good", "slow"])]
+    assert tables.answer(study) == "batch size 8"
+    assert tables.answer(computed.comparison) == "batch size 8, optimizer sgd and learning rate 0.01"
+    assert tables.answer(study[study.status == "stalled"]) == "none"
+
+
+def test_constant_of_one_optimizer_does_not_vary(computed):
+    assert tables.varying(computed.comparison) == ["batch_size", "optimizer", "learning_rate"]
+    two = computed.comparison.assign(optimizer="momentum", momentum=[0.9, 0.9, 0.9, 0.5])
+    assert "momentum" in tables.varying(two)
+
+
+def test_differences_put_the_runner_up_first_and_test_no_model_that_learned_nothing(computed):
+    found = computed.differences.set_index("other")
+    assert list(found.index) == ["slow", "12", "NA"] and set(found.best) == {"good"}
+    assert found.loc["slow", ["t", "p_seeds", "seeds_needed", "p_images"]].notna().all()
+    assert found.loc[["12", "NA"], ["t", "p_seeds", "seeds_needed", "p_images"]].isna().all(axis=None)
+
+
+def test_differences_agree_with_scipy(params, results):
+    labels = np.zeros(10, dtype=int)
+    correct = {"good": 9, "slow": 2, "12": 0, "NA": 0}  # of ten images
+    predictions = {name: np.eye(5)[(np.arange(10) >= n).astype(int)] for name, n in correct.items()}
+    comparison = tables.compare(params, results, small_dataset())
+    row = tables.differences(comparison, results, predictions, labels).iloc[0]
+    pairs = [results[name].final("validation_accuracy") for name in ("good", "slow")]
+    expected = stats.ttest_rel(*pairs)
+    assert (row.t, row.p_seeds) == pytest.approx((expected.statistic, expected.pvalue))
+    assert (row.best_alone_correct, row.other_alone_correct, row.images) == (7, 0, 10)
+    assert row.p_images == pytest.approx(stats.binomtest(0, 7).pvalue)
+
+
+def test_best_seeds_predictions_are_counted(computed, results, models):
+    best, seeds = results["good"].metrics["best_seed"], results["good"].seeds
+    predicted = np.load(models / "good" / "test_probabilities.npy")[seeds.index(best)].argmax(axis=1)
+    expected = confusion_matrix(small_dataset().test.labels, predicted, labels=range(CLASSES))
+    found = computed.confusion[computed.confusion.model == "good"]
+    assert (found.pivot(index="true", columns="predicted", values="images").to_numpy() == expected).all()
+
+
+def test_mistakes_are_those_with_the_lowest_probability_of_the_true_class():
+    random = np.random.default_rng(0)
+    probabilities, labels = random.dirichlet(np.ones(3), 200), random.integers(0, 3, 200)
+    wrong = {row: p[labels[row]] for row, p in enumerate(probabilities) if p.argmax() != labels[row]}
+    found = tables.mistakes(probabilities, labels)
+    assert found.image.tolist() == sorted(wrong, key=wrong.get)[: tables.WORST_MISTAKES]
+    assert (found.true != found.predicted).all()
+    assert tables.mistakes(np.eye(3), np.arange(3)).empty
+
+
+def test_files_give_the_tables_back(computed, tmp_path):
+    tables.write(computed, tmp_path)
+    found = tables.read_tables(tmp_path)
+    assert found.sweep is None and list(found.comparison.model) == list(MODELS)
+    for name, table in computed._asdict().items():
+        if table is not None:
+            pd.testing.assert_frame_equal(
+                getattr(found, name), table.reset_index(drop=True), check_dtype=False, rtol=1e-8
+            )
+    summary = json.loads((tmp_path / "metrics.json").read_text())
+    assert summary["best"] == {"a": "good"} and summary["status"] == STATUSES
+    assert summary["answer"] == {"a": "batch size 8, optimizer sgd and learning rate 0.01"}
+
+
+@pytest.mark.parametrize("name", ["metrics.json", "history.csv", "trajectory.npy", "test_probabilities.npy"])
+def test_damaged_file_is_named_in_one_line(name, tmp_path):
+    params = make_params({"good": {}})
+    write_model(tmp_path / "good", params, "good", "learned")
+    (tmp_path / "good" / name).write_bytes(b"")
+    with pytest.raises(InvalidResults, match="good.*cannot be read: .*`dvc repro`") as error:
+        tables.compute(params, tables.read_results(params, tmp_path), small_dataset(), tmp_path)
+    assert "\n" not in str(error.value)
+
+
+def test_results_of_models_that_are_not_in_params_are_removed(tmp_path):
+    params = make_params({"good": {}})
+    for name in ("good", "gone"):
+        write_model(tmp_path / name, make_params({name: {}}), name, "learned")
+    (tmp_path / "notes").mkdir()
+    assert tables.remove_other_results(params, tmp_path) == [tmp_path / "gone"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["good", "notes"]
+
+
+def test_results_of_other_seeds_are_rejected(tmp_path):
+    write_model(tmp_path / "good", make_params({"good": {}}, seeds=[9]), "good", "learned")
+    with pytest.raises(InvalidResults, match=r"seeds \[9\]; accepted: \[0, 1, 2\]"):
+        tables.read_results(make_params({"good": {}}), tmp_path)
+
+
+@pytest.mark.parametrize("status", OUTCOMES)
+def test_one_model_with_one_seed_and_one_epoch_has_tables(status, tmp_path):
+    params = make_params({"only": {"batch_size": "full"}}, seeds=[3], epochs=1)
+    write_model(tmp_path / "only", params, "only", status)
+    found = tables.compute(params, tables.read_results(params, tmp_path), small_dataset(), tmp_path)
+    tables.write(found, tmp_path)
+    assert len(found.comparison) == 1 and found.differences.empty
+
+
+SIZES, RATES = (8, 32, 128, 512), (0.001, 0.01, 0.03, 0.1, 0.3, 1.0, 10.0)
+
+
+def peaks_at(best, **columns) -> pd.DataFrame:
+    """Make a sweep whose accuracy is a parabola in the logarithm of the rate, highest at best(batch size)."""
+    accuracies = {(s, r): 0.9 - 0.01 * math.log(r / best(s)) ** 2 for s in SIZES for r in RATES}
+    return sweep_table(accuracies, **columns)
+
+
+@pytest.mark.parametrize("exponent", [0.5, 0.0, -0.25])
+def test_scaling_finds_the_exponent_of_a_power_law(exponent):
+    law = tables.scaling(tables.best_rates(peaks_at(lambda size: 0.1 * (size / 64) ** exponent)))
+    assert law.exponent == pytest.approx(exponent, abs=1e-9) and law.error == pytest.approx(0, abs=1e-6)
+    assert (law.smallest, law.largest) == (8, 512)
+
+
+def test_scaling_error_is_that_of_least_squares():
+    rates = np.array([0.03, 0.08, 0.2, 0.3])
+    law = tables.scaling(pd.DataFrame({"batch_size": SIZES, "refined": rates, "status": "learned"}))
+    (exponent, _), covariance = np.polyfit(np.log(SIZES), np.log(rates), 1, cov=True)
+    assert (law.exponent, law.error) == pytest.approx((exponent, math.sqrt(covariance[0, 0])))
+
+
+def test_scaling_ignores_rates_at_the_edge_and_batch_sizes_that_did_not_learn():
+    edge = tables.best_rates(peaks_at(lambda size: 0.1 if size < 512 else 1e4))
+    assert edge.learning_rate.iloc[-1] == 10 and math.isnan(edge.refined.iloc[-1])
+    assert tables.scaling(edge).largest == 128
+    few = peaks_at(lambda size: 0.1)
+    few.loc[few.batch_size == 512, "status"] = "undertrained"
+    assert tables.scaling(tables.best_rates(few)).largest == 128
+
+
+def test_best_rate_is_never_one_that_learned_nothing():
+    sweep = sweep_table(
+        {(8, 0.1): 0.2, (8, 1.0): 0.3, (32, 0.1): 0.3}, status=["learned", "collapsed", "diverged"]
+    )
+    assert tables.best_rates(sweep)[["batch_size", "learning_rate"]].values.tolist() == [[8, 0.1]]
+    assert tables.cells(sweep).best.tolist() == [True, False, False]
+
+
+def test_cells_average_the_seeds_and_have_the_worst_status():
+    sweep = sweep_table({(8, 0.1): 0.5, (8, 0.3): 0.6}, seeds=(0, 1))
+    sweep["validation_accuracy"] += [0.2, 0.4, 0, 0]
+    sweep["status"] = ["learned", "undertrained", "learned", "learned"]
+    found = tables.cells(sweep)
+    assert found.validation_accuracy.tolist() == pytest.approx([0.8, 0.6])
+    assert found.status.tolist() == ["undertrained", "learned"] and found.best.tolist() == [True, False]

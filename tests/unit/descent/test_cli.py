@@ -1,0 +1,76 @@
+"""The commands `descent show | check | verify`."""
+
+import subprocess
+import sys
+
+import pytest
+
+from descent import cli
+from descent.reproduction import Verdict
+from tests.support.small_params import ROOT
+
+IDENTITY = ("-c", "user.name=Test", "-c", "user.email=test@example.org")
+HEAVY = ("tensorflow", "mlflow", "dvc", "pandas", "descent.config")
+
+
+@pytest.mark.parametrize("command", [[], ["show"], ["check"], ["verify"]])
+def test_help_is_printed_before_a_library_is_imported(command):
+    code = f"import sys; from descent import cli\ntry:\n    cli.main({[*command, '--help']})\n"
+    code += f"except SystemExit: print(sorted(set(sys.modules) & set({HEAVY})))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("usage: descent") and done.stdout.endswith("\n[]\n")
+
+
+@pytest.mark.parametrize("arguments", [[], ["train"], ["check", "--fast"]])
+def test_an_unknown_command_exits_with_2(arguments, capsys):
+    with pytest.raises(SystemExit) as caught:
+        cli.main(arguments)
+    assert caught.value.code == 2
+    assert capsys.readouterr().err.startswith("usage: descent")
+
+
+def test_show_without_results_names_the_command_that_makes_them(tmp_path, monkeypatch):
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["show"])
+    assert caught.value.code == "reports/comparison.csv: does not exist; `dvc repro` makes it"
+
+
+def test_commands_work_from_a_folder_inside_the_repository(tmp_path, monkeypatch, capsys):
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / "docs").mkdir()
+    for command in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "Begin"]):
+        subprocess.run(["git", *IDENTITY, *command], cwd=tmp_path, check=True)
+    (tmp_path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
+    monkeypatch.chdir(tmp_path / "docs")
+    cli.main(["check", "--quick"])
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("words", "means_agree", "code"),
+    [
+        (["identical", "identical"], True, 0),
+        (["identical", "differs"], True, 0),
+        (["identical", "differs"], False, 1),
+        (["identical", "missing"], True, 1),
+        (["identical", "new"], True, 1),
+    ],
+)
+def test_verify_exits_with_0_only_if_the_results_are_reproduced(
+    words, means_agree, code, tmp_path, monkeypatch, capsys
+):
+    import pandas as pd
+
+    from descent import reproduction
+
+    verdict = Verdict(pd.DataFrame({"output": ["a", "b"], "second run": words}), means_agree)
+    monkeypatch.setattr(reproduction, "verify", lambda: (verdict, "the report\n"))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["verify", "--write"])
+    assert caught.value.code == code
+    assert capsys.readouterr().out == "the report\n\n"
+    assert (tmp_path / "reports/reproduction.md").read_text() == "the report\n"

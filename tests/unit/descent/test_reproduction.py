@@ -1,0 +1,89 @@
+"""A second run is identical, different, or on another processor within tolerances."""
+
+import pandas as pd
+import pytest
+
+from descent.reproduction import Outputs, as_markdown, compare, read_outputs
+
+DIGESTS = {"models/m/model.keras": "a", "models/m/history.csv": "b", "reports/report.md": "c"}
+
+
+def table(accuracy: float = 0.9, loss: float = 0.5, status: str = "learned") -> pd.DataFrame:
+    row = {"study": "s", "model": "m", "status": status}
+    return pd.DataFrame([row | {"test_accuracy_mean": accuracy, "test_loss_mean": loss}])
+
+
+def outputs(digests=DIGESTS, **numbers) -> Outputs:
+    return Outputs(dict(digests), table(**numbers))
+
+
+def test_the_same_outputs_are_identical():
+    verdict = compare(outputs(), outputs())
+    assert verdict.identical and verdict.complete and verdict.means_agree
+
+
+@pytest.mark.parametrize(
+    ("digests", "word", "complete"),
+    [
+        (DIGESTS | {"models/m/model.keras": "x"}, "differs", True),
+        ({name: DIGESTS[name] for name in list(DIGESTS)[1:]}, "missing", False),
+        (DIGESTS | {"reports/other.svg": "n"}, "new", False),
+    ],
+)
+def test_another_output_is_reported_by_its_path(digests, word, complete):
+    verdict = compare(outputs(), outputs(digests))
+    (path,) = digests.items() ^ DIGESTS.items() if word != "differs" else [("models/m/model.keras", "")]
+    words = dict(verdict.outputs.itertuples(index=False))
+    assert words.pop(path[0]) == word and set(words.values()) == {"identical"}
+    assert (verdict.identical, verdict.complete) == (False, complete)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "agree"),
+    [
+        ({"accuracy": 0.905, "loss": 0.51}, True),
+        ({"accuracy": 0.92}, False),
+        ({"loss": 0.6}, False),
+        ({"status": "stalled"}, False),
+    ],
+)
+def test_means_agree_within_tolerances(numbers, agree):
+    assert compare(outputs(), outputs(**numbers)).means_agree is agree
+
+
+def test_a_mean_that_is_missing_in_one_run_alone_does_not_agree():
+    missing = float("nan")
+    assert compare(outputs(loss=missing), outputs(loss=missing)).means_agree
+    assert not compare(outputs(), outputs(loss=missing)).means_agree
+    assert not compare(outputs(loss=missing), outputs()).means_agree
+
+
+def test_the_means_of_a_diverged_model_may_differ():
+    """They depend on the last bits of the processor."""
+    first, second = (outputs(status="diverged", loss=loss) for loss in (37.0, 12.0))
+    assert compare(first, second).means_agree
+
+
+def test_the_record_has_the_commit_the_machine_and_every_output():
+    text = as_markdown(compare(outputs(), outputs()), "abc123", "A 1", {"keras": "3"})
+    assert "Reproduced to the byte: 3 identical." in text
+    assert "Commit abc123, on A 1, with keras 3." in text
+    assert all(f"| {path} | identical |" in text for path in DIGESTS)
+
+
+def test_the_record_of_other_numbers_says_that_they_are_not_reproduced():
+    differs = DIGESTS | {"models/m/model.keras": "x"}
+    text = as_markdown(compare(outputs(), outputs(differs, accuracy=0.5)), "abc123", "A 1", {})
+    assert "NOT reproduced: " in text and "| models/m/model.keras | differs |" in text
+    text = as_markdown(compare(outputs(), outputs(differs)), "abc123", "A 1", {})
+    assert "the means agree within 1% (accuracies) and 10% (losses)" in text
+
+
+def test_read_outputs_leaves_out_what_other_commands_write(tmp_path):
+    (tmp_path / "reports").mkdir()
+    lock = "stages: {train: {outs: [{path: models/m, md5: a}, {path: reports/x, md5: b}]}}"
+    (tmp_path / "dvc.lock").write_text(lock)
+    for name in ("x", "benchmark.csv", "reproduction.md"):
+        (tmp_path / "reports" / name).write_text(name)
+    table().to_csv(tmp_path / "reports" / "comparison.csv")
+    assert sorted(read_outputs(tmp_path).digests) == ["models/m", "reports/comparison.csv", "reports/x"]

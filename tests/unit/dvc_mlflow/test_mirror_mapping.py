@@ -1,0 +1,180 @@
+"""The schema of meta.mlflow, the words of errors, addresses and process identities."""
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from dvc_mlflow import process, provenance
+from dvc_mlflow.expected import ExpectedStage, Point, canonical, parameters
+from dvc_mlflow.lock import Stage
+from dvc_mlflow.mapping import MappingError, parse
+from dvc_mlflow.redaction import in_a_line, redacted
+from dvc_mlflow.store import sqlite_file, tracking_uri
+
+ERRORS = {
+    "{metric: a.json}": "meta.mlflow.metric: unknown key; accepted: experiment, description, metrics, curves",
+    "{curves: {file: a.csv}}": "meta.mlflow.curves.0.step: is missing",
+    "{curves: {file: a.csv, step: epoch, per: seed}}": "curves.0.per: unknown key; accepted: file, step, run_per",
+    "{rows: {file: a.csv, params: [x], log: {x: 3}}}": "meta.mlflow.rows.log.x: 3; accepted: 2 or 10",
+    "{model: {file: m, flavour: onnx}}": "meta.mlflow.model.flavour: 'onnx'; accepted: 'keras' or 'mlflow'",
+    "{description: 3}": "meta.mlflow.description: 3; accepted: a valid string",
+    "7": "meta.mlflow: 7; accepted: a valid dictionary",
+    "{model: {file: m, flavour: keras, best: {metric: a, mode: least}}}": "best.mode: 'least'; accepted: 'max' or 'min'",
+    "{views: {A: {column: []}}}": "meta.mlflow.views.A.column: unknown key; accepted: columns, sort",
+}
+
+
+@pytest.mark.parametrize("text", ERRORS)
+def test_an_error_is_one_line_with_stage_key_value_and_what_is_accepted(text):
+    from ruamel.yaml import YAML
+
+    with pytest.raises(MappingError) as raised:
+        parse("train@a", {"mlflow": YAML(typ="safe").load(text)})
+    line = str(raised.value)
+    assert line.startswith("dvc.yaml: stage train@a: ") and ERRORS[text] in line and "\n" not in line
+
+
+def test_no_meta_is_convention_and_false_leaves_a_stage_out():
+    assert parse("a", None) == parse("a", {"other": 1}) == parse("a", {"mlflow": None})
+    assert parse("a", {"mlflow": False}) is None
+
+
+@pytest.mark.parametrize(
+    "value, text",
+    [(0.01, "0.01"), ("1e-7", "1e-07"), (1e-07, "1e-07"), (100.0, "100"), ("100.0", "100"), (True, "true"),
+     ("full", "full"), (None, "null"), ([1, 2], "[1, 2]"), ("007", "007"), (0.1 + 0.2, "0.30000000000000004"), ("", "")],
+)  # fmt: skip
+def test_a_parameter_is_written_the_same_way_wherever_it_comes_from(value, text):
+    assert canonical(value) == text
+
+
+def test_parameters_of_a_foreach_item_lose_what_leads_to_it():
+    params = {"train": {"epochs": 3}, "models.a": {"rate": 0.1, "optimizer": {"name": "sgd"}}}
+    stage = Stage("train@a", "x", ".", params, {}, {}, None)
+    assert parameters(stage) == {"train.epochs": "3", "rate": "0.1", "optimizer.name": "sgd"}
+
+
+def test_a_final_value_with_a_curve_is_logged_once():
+    run = ExpectedStage("a")
+    run.add([Point("loss", 1.0, 0), Point("loss", 0.5, 1), Point("bad", float("nan"), 0)])
+    run.add_finals({"loss": 0.5, "test": 0.7, "worse": float("inf")})
+    assert run.points == {("loss", 0): 1.0, ("loss", 1): 0.5, ("test", 0): 0.7}
+    assert run.final() == {"loss": 0.5, "test": 0.7}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["http://user:hush-hush@host/x", "at postgresql+psycopg2://u:hush-hush@h/db?password=hush-hush:",
+     "tcp://user:hush hush-hush@127.0.0.1:9 refused", "http://host/?token=hush-hush"],
+)  # fmt: skip
+def test_an_address_is_shown_without_its_secrets(text):
+    assert "hush" not in redacted(text)
+
+
+def test_secrets_of_the_environment_are_never_shown(monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "hush-hush")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "user:very quiet@host:80")
+    assert redacted("it was hush-hush, and very quiet") == "it was ***, and ***"
+
+
+def test_a_long_answer_is_described_at_once():
+    before = time.monotonic()
+    in_a_line(ValueError("http://host/" + "<p>no access</p> " * 50_000))
+    redacted("http://host/" + "x " * 100_000)
+    assert time.monotonic() - before < 2
+
+
+def test_the_cause_is_first_in_the_line():
+    try:
+        try:
+            raise ConnectionRefusedError(111, "Connection refused")
+        except OSError as error:
+            raise RuntimeError("API request failed\nwith a lot of words: Connection refused") from error
+    except RuntimeError as error:
+        assert in_a_line(error) == "Connection refused"
+
+
+def test_addresses_are_read_as_sqlalchemy_reads_them(tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert tracking_uri(tmp_path) == f"sqlite:///{tmp_path}/mlflow.db"
+    assert (
+        tracking_uri(tmp_path, "sqlite:///a b%20.db?timeout=3") == f"sqlite:///{tmp_path}/a b%20.db?timeout=3"
+    )
+    assert str(sqlite_file("sqlite:////x/a%25.db?mode=ro")) == "/x/a%.db"
+    assert sqlite_file("http://host") is None and sqlite_file("sqlite:///:memory:") is None
+
+
+def test_a_process_is_known_by_more_than_its_number():
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(99)"])
+    claim = process._identity(child.pid)
+    assert not process.has_ended(claim) and not process.has_ended(process.identity())
+    assert process.has_ended(claim[:-1] + ("1" if claim[-1] != "1" else "2")), "the number was given again"
+    assert not process.has_ended("another boot/pid:[1]/1@1"), "of another machine nothing is known"
+    child.kill()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    assert process.has_ended(claim), "a zombie has ended"
+    child.wait()
+    assert process.has_ended(claim) and not process.has_ended("")
+
+
+def test_a_conversation_has_a_deadline_and_a_size_limit(monkeypatch):
+    with pytest.raises(process.Unanswered, match="no answer after 1 s: it"):
+        with process.conversation("it", 1):
+            time.sleep(30)
+    monkeypatch.setattr(process, "ANSWER_MB", 20)
+    with pytest.raises(process.Unanswered, match="larger than 20 MB"):
+        with process.conversation("it", 20):
+            held = bytearray()
+            while True:
+                held += os.urandom(5_000_000)
+                time.sleep(0.05)
+
+
+def test_progress_starts_the_time_anew():
+    with process.conversation("it", 1) as progress:
+        for _ in range(4):
+            time.sleep(0.4)
+            progress()
+
+
+def test_the_repository_of_a_temporary_workspace_is_the_users(tmp_path):
+    for folder in (".dvc", ".dvc/tmp/exps/tmpabc/.dvc", "inner/.dvc"):
+        (tmp_path / folder).mkdir(parents=True)
+    copy = tmp_path / ".dvc/tmp/exps/tmpabc"
+    assert provenance.workspace(copy / "x") == copy and provenance.repository(copy) == tmp_path
+    assert provenance.repository(provenance.workspace(tmp_path / "inner")) == tmp_path / "inner"
+    with pytest.raises(provenance.NoRepository, match="`git init && dvc init` makes one"):
+        provenance.workspace(tmp_path.parent.parent.parent)
+
+
+def test_a_dvc_root_of_another_repository_is_ignored(tmp_path, monkeypatch):
+    monkeypatch.setenv("DVC_STAGE", "outer")
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path / "outer"))
+    assert provenance.dvc_stage(tmp_path / "inner") is None
+    assert provenance.dvc_stage(tmp_path / "outer") == "outer"
+
+
+def test_help_is_immediate_and_imports_nothing_heavy():
+    program = (
+        "import sys; from dvc_mlflow.__main__ import main\ntry: main(['--help'])\nexcept SystemExit: pass\n"
+        "assert not {'mlflow', 'dvc', 'pydantic'} & sys.modules.keys()"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_the_package_imports_nothing_of_this_project():
+    import ast
+    from pathlib import Path
+
+    import dvc_mlflow
+
+    for file in Path(dvc_mlflow.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            names = [one.name for one in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not [name for name in names if name.partition(".")[0] in ("stages", "descent", "tests")], (
+                file
+            )
