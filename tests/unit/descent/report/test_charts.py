@@ -224,7 +224,7 @@ def test_a_cell_in_which_nothing_was_learned_has_a_sign_and_no_number():
 def test_a_sweep_of_one_cell_is_drawn(accuracy):
     sweep = example().tables.sweep.iloc[:1].assign(validation_accuracy=accuracy)
     chart = charts.sweep_heat_map(tables.cells(sweep), example().tables.comparison.iloc[:0], AB)
-    assert "Validation accuracy in percent" in text(chart)
+    assert "Validation accuracy in %" in text(chart)
 
 
 # Images and classes
