@@ -123,7 +123,7 @@ class OwnDataset(Section):
 
 
 class Preprocess(Section):
-    """How the training file is split."""
+    """The split of the training file."""
 
     training_images: Whole = Field(ge=1, description="a whole number from 1 up")
     validation_images: Whole = Field(ge=1, description="a whole number from 1 up")
@@ -131,7 +131,7 @@ class Preprocess(Section):
 
 
 class Network(Section):
-    """What a model has unless it sets its own, and what every run of the sweep has."""
+    """The defaults of all models and of the sweep's runs."""
 
     hidden_layers: tuple[Annotated[Whole, Field(ge=1, le=65_536)], ...] = Field(
         HIDDEN_LAYERS,
@@ -147,7 +147,7 @@ class Network(Section):
 
 
 class Train(Section):
-    """What all models have in common."""
+    """The settings that all models share."""
 
     epochs: Whole = Field(ge=1, le=100_000, description="a whole number from 1 to 100000")
     seeds: Seeds
@@ -253,7 +253,7 @@ class Params(Section):
     network: Network
     train: Train
     models: dict[Name, Model] = Field(min_length=1, description=f"at least one model, with a name {NAME}")
-    studies: dict[Name, Study] = Field(description=f"studies, each with a name {NAME}")
+    studies: dict[Name, Study] = Field(min_length=1, description=f"at least one study, with a name {NAME}")
     sweep: Sweep
 
     @model_validator(mode="after")

@@ -95,7 +95,7 @@ class InvalidSource(ValueError):
 
 
 class Limits(NamedTuple):
-    """How much is accepted from a server, and how long it may take."""
+    """Limits of size and time for the answer of a server."""
 
     bytes: int = 256 * 2**20  # MNIST's largest file has 47 MB
     seconds: float = 600  # for one file
@@ -108,7 +108,7 @@ ARCHIVE_LIMITS = Limits(bytes=4 * 2**30, seconds=3600)
 
 
 class Copied(NamedTuple):
-    """What was put into data/raw/ from one source.
+    """The files that were put into data/raw/ from one source.
 
     Attributes:
         format: `idx`, `npz` or `images`.

@@ -162,13 +162,14 @@ def test_models_that_cannot_be_compared_are_rejected(errors, old, new, expected)
     assert line.startswith(expected) and "accepted: " in line
 
 
-def test_a_study_of_the_only_model_is_accepted(errors):
+def test_a_study_of_the_only_model_is_accepted_and_no_study_is_not(errors):
     raw = read_yaml(FILE)
     raw["models"] = {"only": raw["models"]["baseline"]}
     raw["studies"] = {"a": {"models": ["only"], "question": "How good is it?"}}
     assert dump_errors(errors, raw) == []
     raw["studies"] = {}
-    assert dump_errors(errors, raw) == []
+    (line,) = dump_errors(errors, raw)
+    assert line.startswith("studies: {} is not accepted; accepted: at least one study")
 
 
 def dump_errors(errors, raw) -> list[str]:
