@@ -4,6 +4,8 @@ import ctypes
 import os
 import signal
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +18,8 @@ PR_SET_PDEATHSIG = 1
 """From linux/prctl.h: the signal that the kernel sends to this process when its parent dies."""
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+END_WITHIN_S = 8
+"""Seconds from a signal to the end of the process: ten after SIGTERM, many systems send SIGKILL."""
 
 
 class Busy(RuntimeError):
@@ -49,29 +53,49 @@ def end_with_parent() -> None:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP end the block as Ctrl-C does, and then the process, at once.
+    """Let SIGINT, SIGTERM and SIGHUP end the block, and then the process, with 128 plus the signal's number.
 
-    The block's context managers exit normally. Then the process ends without waiting for threads: one
-    that computes for a minute more would keep a cancelled training alive. A signal that was ignored
-    stays ignored, as under nohup. The exit code is 128 plus the signal's number.
+    The block's context managers exit normally; threads are not waited for: one that computes for a minute
+    more would keep a cancelled training alive. A signal that was ignored stays ignored, as under nohup.
+
+    The code that is interrupted may catch `Stopped`, or turn it into another exception, as C++ modules do
+    that are being imported. However the block then ends, so does the process; after `END_WITHIN_S` it ends
+    in any case.
     """
-    before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
-    handled = {number: handler for number, handler in before.items() if handler is not signal.SIG_IGN}
-    for number in handled:
-        signal.signal(number, _stop)
+    handlers = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+    handlers = {number: handler for number, handler in handlers.items() if handler is not signal.SIG_IGN}
+    reader, writer = os.pipe()
+    stopped: list[Stopped] = []
+
+    def stop(number: int, frame) -> None:
+        stopped.append(Stopped(128 + number))
+        os.write(writer, bytes([number]))
+        for later in STOP_SIGNALS:  # none may interrupt the clean-up: a closed terminal sends two of them
+            signal.signal(later, signal.SIG_IGN)
+        raise stopped[0]
+
+    threading.Thread(target=_end_after_signal, args=(reader,), daemon=True).start()
+    for number in handlers:
+        signal.signal(number, stop)
     try:
         yield
-    except Stopped as stop:
-        leave(stop.code)
+    except BaseException:
+        if not stopped:
+            raise
     finally:
-        for number, handler in handled.items():
+        if stopped:
+            leave(stopped[0].code)
+        for number, handler in handlers.items():
             signal.signal(number, handler)
+        os.close(writer)
 
 
-def _stop(number: int, frame) -> None:
-    for later in STOP_SIGNALS:  # none may interrupt the clean-up: a closed terminal sends two of them
-        signal.signal(later, signal.SIG_IGN)
-    raise Stopped(128 + number)
+def _end_after_signal(reader: int) -> None:
+    """End the process soon after a signal's number arrives; return if the pipe is closed instead."""
+    if number := os.read(reader, 1):
+        time.sleep(END_WITHIN_S)
+        os._exit(128 + number[0])
+    os.close(reader)
 
 
 def leave(code: int = 0) -> NoReturn:

@@ -105,12 +105,18 @@ def end_with_parent() -> None:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP end the block as Ctrl-C does. Signals that were ignored stay ignored."""
+    """Let SIGTERM and SIGHUP end the block as Ctrl-C does. Signals that were ignored stay ignored.
+
+    The code that is interrupted may catch `Stopped`, or turn it into another exception, as C++ modules do
+    that are being imported: the block ends with Stopped all the same.
+    """
+    stopped: list[Stopped] = []
 
     def stop(number: int, frame: FrameType | None) -> None:
+        stopped.append(Stopped(128 + number))
         for later in before:  # a closed terminal sends two: the second must not interrupt the clean-up
             signal.signal(later, signal.SIG_IGN)
-        raise Stopped(128 + number)
+        raise stopped[0]
 
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {n: signal.getsignal(n) for n in numbers if signal.getsignal(n) != signal.SIG_IGN}
@@ -121,6 +127,8 @@ def interruptible() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        if stopped:
+            raise stopped[0] from None
 
 
 @contextmanager

@@ -55,6 +55,38 @@ def test_a_signal_closes_the_block_and_ends_the_process_at_once(number):
     assert (process.returncode, out, err) == (128 + number, "closed\n", "")
 
 
+REWRITTEN = """
+import os, signal
+from {package}.process import interruptible
+
+with interruptible():
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+    except BaseException:
+        {then}
+print("went on", flush=True)
+"""
+
+
+@pytest.mark.parametrize("package", ["descent", "dvc_mlflow"])
+@pytest.mark.parametrize("then", ["raise ImportError('optree') from None", "pass"])
+def test_a_signal_ends_the_process_where_its_exception_is_caught(package, then):
+    """A C++ module turns any exception in its initialization into an ImportError."""
+    with start(REWRITTEN.format(package=package, then=then)) as process:
+        out, err = process.communicate(timeout=20)
+    assert (process.returncode, out, err) == (128 + signal.SIGTERM, "", "")
+
+
+def test_a_signal_ends_the_process_where_work_goes_on():
+    work = "import time; time.sleep(60)"
+    code = REWRITTEN.format(package="descent", then=work).replace(
+        "with inter", "from descent import process; process.END_WITHIN_S = 0.2\nwith inter"
+    )
+    with start(code) as process:
+        out, err = process.communicate(timeout=20)
+    assert (process.returncode, out, err) == (128 + signal.SIGTERM, "", "")
+
+
 def test_a_signal_that_was_ignored_stays_ignored():
     before = "signal.signal(signal.SIGHUP, signal.SIG_IGN)"
     with start(INTERRUPTED.format(before=before, seconds=0.3)) as process:
