@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -58,6 +59,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.chdir(repository())
     try:
         options.run(options)
+        sys.stdout.flush()
+    except BrokenPipeError:  # its reader has read enough, as `head` does
+        os._exit(128 + signal.SIGPIPE)
     except OSError as error:
         sys.exit(f"{error.filename}: {error.strerror}" if error.filename else str(error))
 

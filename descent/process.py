@@ -104,8 +104,12 @@ def leave(code: int = 0) -> NoReturn:
     A normal exit would first take two seconds to tear TensorFlow down. Call this when all files are
     closed and no thread is to be waited for.
     """
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream:  # None where the process was started without it
+                stream.flush()
+        except OSError:  # a terminal that was closed, a full disk
+            code = code or 1
     os._exit(code)
 
 

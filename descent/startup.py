@@ -8,21 +8,40 @@ import io
 import os
 import signal
 import sys
+from pathlib import Path
 
 from descent.process import end_with_parent
 
 SIMILAR = str.maketrans({"±": "+-", "×": "x", "·": ".", "–": "-", "−": "-", "→": "->", "…": "...", "✕": "x"})
 SUPERSCRIPTS = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
 
+OTHER_REPOSITORY = (
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_COMMON_DIR",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_NAMESPACE",
+)
+"""Set in git's hooks: they would have git read another repository than that of the working directory."""
+OTHER_BITS = ("NPY_DISABLE_CPU_FEATURES", "NPY_ENABLE_CPU_FEATURES", "OPENBLAS_CORETYPE")
+"""NumPy then computes with other instructions. TensorFlow's variables are in descent/engine/backend.py."""
+
 
 def prepare(stage: bool = False) -> None:
     """Prepare this process.
 
+    - Variables that lead to another repository or to other bits are removed.
     - Ctrl-C ends it in one line, also while libraries are still being imported; a SIGINT that was
       ignored, as in a shell's background job, stays ignored.
     - Text that a terminal or log cannot show, such as ± in ASCII, is written in similar characters.
-    - A stage ends with the dvc that started it.
+    - A stage ends with the dvc that started it, and runs the code of its working directory or none.
+
+    Raises:
+        SystemExit: The stage's code is not that of the working directory.
     """
+    for name in (*OTHER_REPOSITORY, *OTHER_BITS):
+        os.environ.pop(name, None)
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, _interrupted)
     codecs.register_error("similar", _similar)
@@ -31,6 +50,18 @@ def prepare(stage: bool = False) -> None:
             stream.reconfigure(errors="similar")
     if stage:
         end_with_parent()
+        _check_place()
+
+
+def _check_place() -> None:
+    """Reject code of another folder than the working directory, if that has the pipeline's code as well.
+
+    PYTHONSAFEPATH keeps Python from importing what is in the working directory: in the temporary folder of
+    a DVC experiment, or in a second clone, that is the code whose results are recorded.
+    """
+    here, imported = Path.cwd(), Path(__file__).resolve().parents[1]
+    if (here / "descent/startup.py").exists() and here.resolve() != imported:
+        sys.exit(f"stages: the code of {imported} was imported, not that of {here}; unset PYTHONSAFEPATH")
 
 
 def _interrupted(number: int, frame) -> None:
