@@ -74,6 +74,7 @@ def _show() -> None:
     comparison = paths.REPORTS / "comparison.csv"
     if not comparison.exists():
         sys.exit(f"{comparison}: does not exist; `dvc repro` makes it")
+    from descent import reproduction
     from descent.report import sentences, tables
 
     print(sentences.terminal(params, tables.read_table(comparison)))
@@ -83,6 +84,8 @@ def _show() -> None:
         "\nruns         make ui"
         "\nexperiments  dvc exp show --only-changed --drop '.*/|models$'"
     )
+    if line := reproduction.other_bytes():
+        print(f"\n{line}")
 
 
 def _check(quick: bool) -> None:

@@ -14,6 +14,7 @@ import yaml
 
 from descent import paths
 from descent.files import sha256
+from descent.integrity import LOCK
 from descent.results import processor, versions
 
 RECORD = paths.REPORTS / "reproduction.md"
@@ -89,6 +90,31 @@ def _git(*arguments: str) -> str:
     if done.returncode:
         sys.exit(f"git {arguments[0]}: {done.stderr.strip()}")
     return done.stdout.rstrip()
+
+
+def other_bytes() -> str:
+    """Name, in a line, the stages whose outputs differ from the last commit's from the same inputs.
+
+    Empty where there are none, or nothing to compare. Later stages, which follow from them, are not named.
+    """
+    done = subprocess.run(["git", "show", f"HEAD:./{LOCK}"], capture_output=True, text=True)
+    if done.returncode or not LOCK.exists():
+        return ""
+    try:
+        before, now = (yaml.safe_load(text)["stages"] for text in (done.stdout, LOCK.read_text("utf-8")))
+    except (yaml.YAMLError, KeyError, TypeError):  # `descent check` describes the damage
+        return ""
+    differing = [
+        name
+        for name, stage in now.items()
+        if name in before and stage | {"outs": ()} == before[name] | {"outs": ()} and stage != before[name]
+    ]
+    if not differing:
+        return ""
+    return (
+        f"{', '.join(differing)}: other bytes than in the last commit, from the same inputs: another kind of "
+        "processor rounds otherwise (docs/reproducibility.md); `dvc diff` lists the files"
+    )
 
 
 def read_outputs(root: Path) -> Outputs:

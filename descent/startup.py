@@ -27,11 +27,14 @@ OTHER_REPOSITORY = (
 OTHER_BITS = ("NPY_DISABLE_CPU_FEATURES", "NPY_ENABLE_CPU_FEATURES", "OPENBLAS_CORETYPE")
 """NumPy then computes with other instructions. TensorFlow's variables are in descent/engine/backend.py."""
 
+OTHER_KERNELS = tuple(f"JUPYTER_{name}" for name in ("PATH", "DATA_DIR", "CONFIG_DIR", "CONFIG_PATH"))
+"""The notebook runs in the stage's own Python, whatever is installed elsewhere."""
+
 
 def prepare(stage: bool = False) -> None:
     """Prepare this process.
 
-    - Variables that lead to another repository or to other bits are removed.
+    - Variables that lead to another repository, other bits or another kernel are removed.
     - Ctrl-C ends it in one line, also while libraries are still being imported; a SIGINT that was
       ignored, as in a shell's background job, stays ignored.
     - Text that a terminal or log cannot show, such as ± in ASCII, is written in similar characters.
@@ -40,8 +43,9 @@ def prepare(stage: bool = False) -> None:
     Raises:
         SystemExit: The stage's code is not that of the working directory.
     """
-    for name in (*OTHER_REPOSITORY, *OTHER_BITS):
+    for name in (*OTHER_REPOSITORY, *OTHER_BITS, *OTHER_KERNELS):
         os.environ.pop(name, None)
+    os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, _interrupted)
     codecs.register_error("similar", _similar)

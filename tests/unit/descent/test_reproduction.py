@@ -1,9 +1,12 @@
 """A second run is identical, different, or on another processor within tolerances."""
 
+import subprocess
+
 import pandas as pd
 import pytest
+import yaml
 
-from descent.reproduction import Outputs, as_markdown, compare, read_outputs
+from descent.reproduction import Outputs, as_markdown, compare, other_bytes, read_outputs
 
 DIGESTS = {"models/m/model.keras": "a", "models/m/history.csv": "b", "reports/report.md": "c"}
 
@@ -87,3 +90,24 @@ def test_read_outputs_leaves_out_what_other_commands_write(tmp_path):
         (tmp_path / "reports" / name).write_text(name)
     table().to_csv(tmp_path / "reports" / "comparison.csv")
     assert sorted(read_outputs(tmp_path).digests) == ["models/m", "reports/comparison.csv", "reports/x"]
+
+
+def lock(code: str = "c", out: str = "m", table: str = "t") -> str:
+    train = {"cmd": "train", "deps": [{"path": "code", "md5": code}], "outs": [{"path": "model", "md5": out}]}
+    report = {"cmd": "report", "deps": train["outs"], "outs": [{"path": "table", "md5": table}]}
+    return yaml.safe_dump({"schema": "2.0", "stages": {"train": train, "report": report}})
+
+
+def test_other_bytes_from_the_same_inputs_are_named_by_their_stage(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert other_bytes() == ""
+    (tmp_path / "dvc.lock").write_text(lock())
+    for command in ("init", "add .", "-c user.name=T -c user.email=t@example.org commit -m Run"):
+        subprocess.run(["git", *command.split()], check=True, capture_output=True)
+    assert other_bytes() == ""
+    (tmp_path / "dvc.lock").write_text(lock(code="x", out="n"))
+    assert other_bytes() == ""
+    (tmp_path / "dvc.lock").write_text(lock(out="n", table="u"))
+    assert other_bytes().startswith("train: other bytes than in the last commit, from the same inputs")
+    (tmp_path / "dvc.lock").write_text("<<<<<<< ours")
+    assert other_bytes() == ""
