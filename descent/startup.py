@@ -1,4 +1,4 @@
-"""What every command and stage does first: it decides what is inherited from the environment.
+"""The first thing that every command and stage does: decide what is inherited from the environment.
 
 Nothing large is imported here, so that the first moments of a process are covered as well.
 """
@@ -8,13 +8,18 @@ import io
 import os
 import signal
 import sys
-from pathlib import Path
 
 from descent.process import end_with_parent
 
 SIMILAR = str.maketrans({"±": "+-", "×": "x", "·": ".", "–": "-", "−": "-", "→": "->", "…": "...", "✕": "x"})
 SUPERSCRIPTS = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
 
+OTHER_PYTHON = ("PYTHONSAFEPATH", "PYTHONOPTIMIZE", "PYTHONWARNINGS")
+"""Python reads them when it starts: a stage starts again without them.
+
+The first keeps it from importing what is in its working directory: in the temporary folder of a DVC
+experiment, or in a second clone, that is the code whose results are recorded. Libraries fail with the others.
+"""
 OTHER_REPOSITORY = (
     "GIT_DIR",
     "GIT_WORK_TREE",
@@ -38,11 +43,10 @@ def prepare(stage: bool = False) -> None:
     - Ctrl-C ends it in one line, also while libraries are still being imported; a SIGINT that was
       ignored, as in a shell's background job, stays ignored.
     - Text that a terminal or log cannot show, such as ± in ASCII, is written in similar characters.
-    - A stage ends with the dvc that started it, and runs the code of its working directory or none.
-
-    Raises:
-        SystemExit: The stage's code is not that of the working directory.
+    - A stage ends with the dvc that started it.
     """
+    if sys.argv[:1] == ["-m"] and any([os.environ.pop(name, None) for name in OTHER_PYTHON]):
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
     for name in (*OTHER_REPOSITORY, *OTHER_BITS, *OTHER_KERNELS):
         os.environ.pop(name, None)
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
@@ -54,18 +58,6 @@ def prepare(stage: bool = False) -> None:
             stream.reconfigure(errors="similar")
     if stage:
         end_with_parent()
-        _check_place()
-
-
-def _check_place() -> None:
-    """Reject code of another folder than the working directory, if that has the pipeline's code as well.
-
-    PYTHONSAFEPATH keeps Python from importing what is in the working directory: in the temporary folder of
-    a DVC experiment, or in a second clone, that is the code whose results are recorded.
-    """
-    here, imported = Path.cwd(), Path(__file__).resolve().parents[1]
-    if (here / "descent/startup.py").exists() and here.resolve() != imported:
-        sys.exit(f"stages: the code of {imported} was imported, not that of {here}; unset PYTHONSAFEPATH")
 
 
 def _interrupted(number: int, frame) -> None:
