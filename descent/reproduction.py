@@ -62,11 +62,11 @@ def verify() -> tuple[Verdict, str]:
     Raises:
         SystemExit: There are uncommitted changes, or a stage failed.
     """
-    if changed := _git("status", "--porcelain", "--untracked-files=no"):
+    if changed := _git("status", "--porcelain", "--untracked-files=no", "."):
         sys.exit(f"there are uncommitted changes, so there is no commit to verify:\n{changed}")
     with tempfile.TemporaryDirectory(prefix="verify-") as folder:
-        clone = Path(folder) / "project"
-        _git("clone", "--quiet", ".", str(clone))
+        _git("clone", "--quiet", _git("rev-parse", "--show-toplevel"), folder)
+        clone = Path(folder, _git("rev-parse", "--show-prefix"))  # where this is a folder of the repository
         committed = read_outputs(clone)
         _run_again(clone)
         verdict = compare(committed, read_outputs(clone))

@@ -213,7 +213,7 @@ ENVIRONMENTS = [
     ),
     Environment(
         "folder of another user",
-        by_make(*DATA),
+        ("make repository",),
         {"GIT_TEST_ASSUME_DIFFERENT_OWNER": "1", "GIT_CONFIG_GLOBAL": "/dev/null", "HOME": "/nonexistent"},
         line="this folder belongs to another user: git config --global --add safe.directory",
     ),

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from descent import reproduction
 from descent.reproduction import Outputs, as_markdown, compare, other_bytes, read_outputs
 
 DIGESTS = {"models/m/model.keras": "a", "models/m/history.csv": "b", "reports/report.md": "c"}
@@ -92,6 +93,25 @@ def test_read_outputs_leaves_out_what_other_commands_write(tmp_path):
     assert sorted(read_outputs(tmp_path).digests) == ["models/m", "reports/comparison.csv", "reports/x"]
 
 
+def test_verify_runs_in_a_clone_of_the_repository_around_a_subfolder(tmp_path, monkeypatch):
+    course = tmp_path / "course"
+    course.mkdir()
+    (course / "params.yaml").touch()
+    commit(tmp_path)
+    monkeypatch.chdir(course)
+    ran = []
+    monkeypatch.setattr(reproduction, "_run_again", lambda clone: ran.append([*clone.iterdir()]))
+    monkeypatch.setattr(reproduction, "read_outputs", lambda clone: outputs())
+    assert reproduction.verify()[0].identical
+    ((params,),) = ran
+    assert params.parts[-2:] == ("course", "params.yaml") and tmp_path not in params.parents
+
+
+def commit(folder):
+    for command in ("init", "add .", "-c user.name=T -c user.email=t@example.org commit -m Run"):
+        subprocess.run(["git", *command.split()], cwd=folder, check=True, capture_output=True)
+
+
 def lock(code: str = "c", out: str = "m", table: str = "t") -> str:
     train = {"cmd": "train", "deps": [{"path": "code", "md5": code}], "outs": [{"path": "model", "md5": out}]}
     report = {"cmd": "report", "deps": train["outs"], "outs": [{"path": "table", "md5": table}]}
@@ -102,8 +122,7 @@ def test_other_bytes_from_the_same_inputs_are_named_by_their_stage(tmp_path, mon
     monkeypatch.chdir(tmp_path)
     assert other_bytes() == ""
     (tmp_path / "dvc.lock").write_text(lock())
-    for command in ("init", "add .", "-c user.name=T -c user.email=t@example.org commit -m Run"):
-        subprocess.run(["git", *command.split()], check=True, capture_output=True)
+    commit(tmp_path)
     assert other_bytes() == ""
     (tmp_path / "dvc.lock").write_text(lock(code="x", out="n"))
     assert other_bytes() == ""
