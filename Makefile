@@ -8,9 +8,11 @@ SUPPORTED := import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_in
 PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
   $$python -I -c '$(SUPPORTED)' 2>/dev/null && echo $$python && break; done)
 
-# Nothing inherited decides which shell, Python, modules or repository the recipes use.
+# Nothing inherited decides which shell, Python, modules or repository the recipes use. DVC fails for an account
+# without a name, as in containers.
 export SHELL := /bin/sh
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+export LOGNAME := $(or $(LOGNAME),$(USER),$(firstword $(shell id -un 2>/dev/null || id -u)))
 unexport PYTHONHOME PYTHONPATH PYTHONSAFEPATH PYTHONSTARTUP PYTHONOPTIMIZE PYTHONDONTWRITEBYTECODE
 unexport PYTHONINSPECT PYTHONPLATLIBDIR PYTHONUSERBASE PYTHONWARNINGS PYTHONEXECUTABLE
 unexport GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_COMMON_DIR GIT_OBJECT_DIRECTORY GIT_NAMESPACE

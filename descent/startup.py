@@ -4,6 +4,7 @@ Nothing large is imported here, so that the first moments of a process are cover
 """
 
 import codecs
+import getpass
 import io
 import os
 import signal
@@ -50,6 +51,10 @@ def prepare(stage: bool = False) -> None:
     for name in (*OTHER_REPOSITORY, *OTHER_BITS, *OTHER_KERNELS):
         os.environ.pop(name, None)
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):  # an account without a name, as in containers: DVC fails for want of it
+        os.environ["LOGNAME"] = str(os.getuid())
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, _interrupted)
     codecs.register_error("similar", _similar)

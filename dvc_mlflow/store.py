@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from dvc_mlflow import provenance
 from dvc_mlflow.lock import Unusable
 from dvc_mlflow.process import conversation, only_one, umask
 from dvc_mlflow.redaction import in_a_line, redacted
@@ -90,6 +91,7 @@ def prepare_environment() -> None:
     """Set what MLflow reads from the environment; for a process without other threads."""
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
+    os.environ.setdefault("LOGNAME", provenance.user())  # DVC fails for an account without a name
     for noisy in ("urllib3.connectionpool", "alembic", "mlflow.store.db.utils", "mlflow.store.artifact"):
         logging.getLogger(noisy).setLevel(logging.CRITICAL)  # tracebacks, which the one line replaces
 

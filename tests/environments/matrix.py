@@ -15,6 +15,7 @@ REPORT = ("dvc checkout -q", "dvc repro -q -f -s report")
 NOTEBOOK = ("dvc checkout -q", "dvc repro -q -f -s notebook")
 CHECK = ("dvc checkout -q", "dvc status -q", "python -m descent check")
 SYNC = ("dvc checkout -q", "python -m dvc_mlflow sync")
+QUICK = ("python -m descent check --quick",)
 SHOW = ("python -m descent show",)
 
 FOREIGN_KERNEL = '{"argv": ["false"], "display_name": "Python 3", "language": "python"}'
@@ -86,17 +87,22 @@ ENVIRONMENTS = [
     Environment("ASCII terminal", SHOW, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"}),
     Environment("Latin-1 terminal", SHOW, {"PYTHONIOENCODING": "latin-1"}),
     Environment(
-        "another language and time zone",
+        "another language, time zone and settings of Python",
         REPORT,
-        {"LC_ALL": "tr_TR.UTF-8", "TZ": "Pacific/Apia"},
+        {
+            "LC_ALL": "tr_TR.UTF-8",
+            "TZ": "Pacific/Apia",
+            "PYTHONHASHSEED": "7",
+            "PYTHONOPTIMIZE": "2",
+            "PYTHONWARNINGS": "error",
+        },
     ),
     Environment("nohup and background jobs", DATA, before="trap '' HUP INT"),
     Environment("closed standard input", DATA, before="exec <&-"),
     Environment("one processor, few open files", TRAIN, prefix="prlimit --nofile=256 taskset -c 0"),
-    Environment("temporary folder that is missing", SYNC, {"TMPDIR": "/nonexistent"}),
     Environment(
         "proxy that does not answer",
-        DATA + SYNC,
+        DATA,
         {"HTTP_PROXY": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9"},
     ),
     # variables and settings of libraries
@@ -128,11 +134,6 @@ ENVIRONMENTS = [
         {"PYTHONPATH": "{files}/foreign", "PYTHONHOME": "/nonexistent", "PYTHONSAFEPATH": "1"},
     ),
     Environment(
-        "Python that optimizes, warns and draws hashes otherwise",
-        REPORT,
-        {"PYTHONOPTIMIZE": "2", "PYTHONWARNINGS": "error", "PYTHONHASHSEED": "7"},
-    ),
-    Environment(
         "code of another clone, with PYTHONSAFEPATH",
         DATA,
         {"PYTHONPATH": "{files}/clone:{root}", "PYTHONSAFEPATH": "1"},
@@ -153,10 +154,10 @@ ENVIRONMENTS = [
         {"GIT_DIR": "{root}/.git", "GIT_WORK_TREE": "{root}", "GIT_INDEX_FILE": "{root}/.git/index"},
     ),
     # accounts
-    Environment("home that cannot be written", DATA + SYNC, {"HOME": "/proc/nowhere"}),
+    Environment("home that cannot be written", SYNC, {"HOME": "/proc/nowhere"}),
     Environment(
         "user without a name",
-        SYNC,
+        by_make(*SYNC),
         {"HOME": "/nonexistent", "USER": "", "LOGNAME": ""},
         prefix="unshare --user --map-user=54321 --map-group=54321",
     ),
@@ -166,24 +167,17 @@ ENVIRONMENTS = [
         before="umask 002",
         after="test -z \"$(find data mlflow.db -not -perm -g=w -not -path '*/.dvc/*')\"",
     ),
-    Environment("umask 077", DATA + SYNC, before="umask 077"),
+    Environment("umask 077", DATA, before="umask 077"),
     Environment("account without a shell", by_make(*DATA), {"SHELL": "{files}/nologin"}),
     Environment("shell that is missing", by_make(*DATA), {"SHELL": "/nonexistent/zsh"}),
     Environment("unusual shell, such as fish or csh", DATA, {"SHELL": "{files}/odd-shell"}),
     # places
     Environment("spaces, %, ?, # and é in the path", DATA + SYNC, folder="a b%25c?d=1#é ü/project"),
+    Environment("file system that cannot sync a folder", DATA, {"PYTHONPATH": "{files}/no-folder-fsync"}),
     Environment(
-        "file system that cannot sync a folder", DATA + SYNC, {"PYTHONPATH": "{files}/no-folder-fsync"}
-    ),
-    Environment(
-        "file system without locks",
-        DATA + SYNC,
+        "file system without locks, and core.hardlink_lock of DVC",
+        QUICK + DATA + SYNC,
         {"PYTHONPATH": "{files}/no-flock"},
-        prepare=("dvc config --local core.hardlink_lock true",),
-    ),
-    Environment(
-        "core.hardlink_lock of DVC",
-        ("python -m descent check --quick", *DATA),
         prepare=("dvc config --local core.hardlink_lock true",),
     ),
     Environment(
@@ -197,8 +191,12 @@ ENVIRONMENTS = [
         CHECK,
         clone="git clone -q -c core.autocrlf=true -c core.eol=crlf {template} {clone}",
     ),
-    Environment("detached head", SYNC, prepare=("git checkout -q --detach",)),
-    Environment("shallow clone", SYNC, clone="git clone -q --depth 1 file://{template} {clone}"),
+    Environment(
+        "detached head of a shallow clone",
+        SYNC,
+        clone="git clone -q --depth 1 file://{template} {clone}",
+        prepare=("git checkout -q --detach",),
+    ),
     Environment("worktree", SYNC, clone="git -C {template} worktree add -q --detach {clone}"),
     Environment(
         "subfolder of another repository",
@@ -208,7 +206,7 @@ ENVIRONMENTS = [
     ),
     Environment(
         "git without user.name",
-        DATA + SYNC,
+        DATA,
         {"HOME": "/nonexistent", "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"},
     ),
     Environment(
@@ -219,7 +217,7 @@ ENVIRONMENTS = [
     ),
     Environment(
         "ZIP without .git",
-        ("python -m descent check --quick",),
+        QUICK,
         prepare=("rm -rf .git",),
         line="git init",
     ),
@@ -257,6 +255,7 @@ WHAT = {
     NOTEBOOK: "notebook",
     CHECK: "`descent check`, `dvc status`",
     SYNC: "`dvc-mlflow sync`",
+    QUICK: "`descent check --quick`",
     SHOW: "`descent show`",
 }
 
@@ -274,7 +273,11 @@ def _row(row: Environment) -> str:
     made += [f"cd '{row.folder}'"] if row.folder != default["folder"] else []
     how = ", ".join(f"`{text}`" for text in made if text).replace("{files}", "…").replace("{root}", "…")
     typed = "; ".join(row.commands)
-    works = ", ".join(text for commands, text in WHAT.items() if "; ".join(commands) in typed)
+    works = ", ".join(
+        text
+        for commands, text in WHAT.items()
+        if any("; ".join(run) in typed for run in (commands, by_make(*commands)))
+    )
     if row.line:
         works = f"one line: “{row.line.replace('.*', '…')}”"
     elif typed.startswith("make"):
