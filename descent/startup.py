@@ -30,8 +30,18 @@ OTHER_REPOSITORY = (
     "GIT_NAMESPACE",
 )
 """Set in git's hooks: they would have git read another repository than that of the working directory."""
-OTHER_BITS = ("NPY_DISABLE_CPU_FEATURES", "NPY_ENABLE_CPU_FEATURES", "OPENBLAS_CORETYPE")
-"""NumPy then computes with other instructions. TensorFlow's variables are in descent/engine/backend.py."""
+OTHER_BITS = (
+    "TF_",
+    "XLA_",
+    "KERAS_",
+    "NPY_DISABLE_CPU_FEATURES",
+    "NPY_ENABLE_CPU_FEATURES",
+    "OPENBLAS_CORETYPE",
+)
+"""Beginnings of the names of variables with which TensorFlow and NumPy compute otherwise or not at all.
+
+descent/engine/backend.py removes those of TensorFlow as well, for the workers of a cluster.
+"""
 
 OTHER_KERNELS = tuple(f"JUPYTER_{name}" for name in ("PATH", "DATA_DIR", "CONFIG_DIR", "CONFIG_PATH"))
 """The notebook runs in the stage's own Python, whatever is installed elsewhere."""
@@ -48,8 +58,11 @@ def prepare(stage: bool = False) -> None:
     """
     if sys.argv[:1] == ["-m"] and any([os.environ.pop(name, None) for name in OTHER_PYTHON]):
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
-    for name in (*OTHER_REPOSITORY, *OTHER_BITS, *OTHER_KERNELS):
-        os.environ.pop(name, None)
+    for name in list(os.environ):
+        if name in OTHER_REPOSITORY + OTHER_KERNELS or (
+            name.startswith(OTHER_BITS) and not name.startswith("TF_CPP_")  # how much it logs
+        ):
+            del os.environ[name]
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
     try:
         getpass.getuser()

@@ -126,7 +126,12 @@ ENVIRONMENTS = [
     Environment(
         "kernel and settings of Jupyter",
         NOTEBOOK,
-        {"JUPYTER_PATH": "{files}/jupyter", "HOME": "{files}/home", "MPLBACKEND": "agg"},
+        {
+            "JUPYTER_PATH": "{files}/jupyter",
+            "HOME": "{files}/home",
+            "MPLBACKEND": "agg",
+            "XLA_FLAGS": "--no_such_flag",
+        },
     ),
     Environment(
         "Python of another installation",
