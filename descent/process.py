@@ -139,8 +139,9 @@ def exclusive_writer(folder: Path | str) -> Iterator[None]:
         lock.release()
 
 
-def progress_bar(title: str, epochs: int, images: int) -> "tqdm":
-    """Return a progress bar that counts `images` per epoch; silent where there is no terminal."""
+def progress_bar(title: str, epochs: int) -> "tqdm":
+    """Return a progress bar that counts epochs; silent where there is no terminal."""
     from tqdm import tqdm
 
-    return tqdm(desc=title, total=epochs, unit=" images", unit_scale=images, disable=None)
+    line = "{desc}: |{bar}| {n_fmt} of {total_fmt} epochs [{elapsed}<{remaining}{postfix}]"
+    return tqdm(desc=title, total=epochs, bar_format=line, disable=None)

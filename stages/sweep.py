@@ -63,7 +63,7 @@ def _train(
     images = len(dataset.train.labels)
     runs, trained, failures = sweep.longest_first(runs, images), {}, []
     epochs, tensors = sum(run.epochs for run in runs), TensorData(dataset)
-    with parallel.connect() as client, process.progress_bar("sweep", epochs, images) as bar:
+    with parallel.connect() as client, process.progress_bar("sweep", epochs) as bar:
 
         def on_epoch(index: int, epoch: dict) -> None:
             bar.update(min(epoch["epoch"], 1))  # epoch 0 is before training

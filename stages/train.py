@@ -42,8 +42,8 @@ def _train(name: str, runs: list, dataset: Dataset, live: dvc_mlflow.LiveRun) ->
     """Train all seeds side by side; show and log each epoch as it ends."""
     from descent.engine.training import TensorData, train_run  # imports TensorFlow, after all is validated
 
-    epochs, images = sum(run.epochs for run in runs), len(dataset.train.labels)
-    with parallel.connect() as client, process.progress_bar(name, epochs, images) as bar:
+    epochs = sum(run.epochs for run in runs)
+    with parallel.connect() as client, process.progress_bar(name, epochs) as bar:
 
         def on_epoch(index: int, epoch: dict) -> None:
             metrics = {key: value for key, value in epoch.items() if key not in ("epoch", "updates")}

@@ -1,9 +1,9 @@
 """The charts of the report, in Altair.
 
-Each function takes tables of descent.report.tables and returns a chart: still, with a legend, for an SVG
-file, or `live`, with tooltips and without a legend, for the page. Charts name neither the colours of models
-nor those of most ramps: these come from `theme`, so that one specification serves light and dark. `classes`
-are the names of the classes, if they are not their numbers.
+Each function takes tables of descent.report.tables and returns a chart. Lines are still, with a legend, for
+an SVG file, or live, with zoom and a choice of models, for the page. Charts name neither the colours of
+models nor those of most ramps: these come from `theme`, so that one specification serves light and dark.
+`classes` are the names of the classes.
 """
 
 import base64
@@ -31,7 +31,16 @@ FONT = "Liberation Sans, Arimo, Arial, Helvetica, sans-serif"
 LIGHT = ("#0072b2", "#d55e00", "#00835f", "#a8488a", "#4d4d4d", "#8a6d00", "#2b8cbe", "#b2182b")
 DARK = ("#4fb3f0", "#ff8a3d", "#2fc79a", "#e58bc9", "#c9c9c9", "#e3bb33", "#9cd3f7", "#ff7b84")
 DASHES = ([1, 0], [7, 3], [2, 2], [9, 3, 2, 3], [4, 2])
-SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right")
+SHAPES = {
+    "circle": "M-5,0a5,5 0 1,0 10,0a5,5 0 1,0 -10,0",
+    "square": "M-4.5,-4.5h9v9h-9z",
+    "triangle-up": "M0,-5L5.5,4.5h-11z",
+    "diamond": "M0,-6L5,0L0,6L-5,0z",
+    "cross": "M-2,-5.5h4v3.5h3.5v4h-3.5v3.5h-4v-3.5h-3.5v-4h3.5z",
+    "triangle-down": "M0,5L5.5,-4.5h-11z",
+    "triangle-right": "M5,0L-4.5,-5.5v11z",
+}
+"""Vega's symbols, as SVG paths for the legends of the page."""
 # 8 colours, 5 dashes and 7 shapes have no common divisor: 40 lines and 56 points differ.
 
 THEMES: dict[str, dict[str, Any]] = {
@@ -53,27 +62,8 @@ CURVE_WIDTH, CURVE_HEIGHT = 300, 220
 SYMBOLS_PER_LINE = 10
 SURFACE_WIDTH = 290
 CELL_WIDTH, CELL_HEIGHT = 64, 46
-
-MAX_WIDTH_BESIDE_ANOTHER = 360
-"""Wider charts stand one below another."""
-
-MISTAKES_PER_ROW, SAMPLES_PER_ROW = 4, 10
 MAX_NUMBERED_CLASSES = 20
 """With more classes the cells of a confusion matrix are too small for numbers."""
-
-
-class Models(NamedTuple):
-    """The models of a chart.
-
-    Attributes:
-        names: All models of params.yaml; a model's place decides its colour, dash and shape.
-        labels: What the legend calls each model that is drawn.
-        legend_width: The legend wraps at this width in pixels, so that it does not widen a figure.
-    """
-
-    names: Sequence[str]
-    labels: Mapping[str, str]
-    legend_width: int = 720
 
 
 def cycled(values: Sequence[Any], names: Sequence[str]) -> list[Any]:
@@ -86,9 +76,8 @@ def theme(name: str, models: Sequence[str]) -> dict[str, Any]:
     look = THEMES[name]
     ink, faint, paper = look["ink"], look["faint"], look["paper"]
     text = {"labelColor": faint, "titleColor": ink, "labelFontSize": 12, "titleFontSize": 12, "labelLimit": 0}
+    symbols = {"symbolOpacity": 1, "symbolStrokeWidth": 0, "symbolSize": 110}
     lines = {"gridColor": look["grid"], "domainColor": faint, "tickColor": faint}
-    ring = {"shape": "circle", "size": 150, "filled": False, "color": ink, "strokeWidth": 1.5}
-    title = {"color": ink, "subtitleColor": faint, "fontSize": 14, "subtitleFontSize": 12, "limit": 0}
     return {
         "background": paper,
         "font": FONT,
@@ -97,13 +86,20 @@ def theme(name: str, models: Sequence[str]) -> dict[str, Any]:
         "view": {"stroke": None},
         "axis": text | lines | {"titleFontWeight": "normal", "titlePadding": 8, "labelFlush": False},
         "axisY": {"minExtent": 44},  # aligns plots one above another, however long their labels are
-        "legend": text | {"orient": "bottom", "columnPadding": 24},
-        "title": title | {"anchor": "start", "offset": 10, "frame": "group"},
+        "legend": text | {"orient": "bottom", "columnPadding": 24} | symbols,
+        "title": {
+            "color": ink,
+            "fontSize": 14,
+            "limit": 0,
+            "anchor": "start",
+            "offset": 10,
+            "frame": "group",
+        },
         "text": {"color": ink, "fontSize": 12},
         "point": {"filled": True, "size": 36},
         "style": {
             "casing": {"color": paper, "strokeWidth": 5, "opacity": 0.8},
-            "ring": ring,
+            "ring": {"shape": "circle", "size": 150, "filled": False, "color": ink, "strokeWidth": 1.5},
             "empty": {"color": look["empty"]},
             "diagonal": {"color": look["diagonal"]},
         },
@@ -115,39 +111,109 @@ def theme(name: str, models: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def learning_curve(
-    history: pd.DataFrame, metric: Metric, by: str, models: Models, live: bool = False
-) -> alt.LayerChart:
+class Models(NamedTuple):
+    """The models of a chart.
+
+    Attributes:
+        names: All models of params.yaml; a model's place decides its colour, dash and shape.
+        labels: What the legend calls each model that is drawn.
+        live: Whether the chart is for the page, which has a legend of its own.
+        legend_width: The legend wraps at this width in pixels, so that it does not widen a figure.
+    """
+
+    names: Sequence[str]
+    labels: Mapping[str, str]
+    live: bool = False
+    legend_width: int = 720
+
+    def encode(self, channel: type, values: Sequence[Any] | None = None) -> Any:
+        """Encode the model as a colour of the theme, or as one of `values`: dashes, shapes."""
+        scale = alt.Scale(domain=list(self.names))
+        if values is not None:
+            scale.range = cycled(values, self.names)
+        return channel("model:N", scale=scale, legend=self._legend())
+
+    def _legend(self) -> alt.Legend | None:
+        if self.live:
+            return None
+        longest = max(map(len, self.labels.values()), default=1)
+        return alt.Legend(
+            title=None,
+            values=list(self.labels),
+            labelExpr=f"{json.dumps(dict(self.labels), ensure_ascii=False)}[datum.label]",
+            symbolLimit=max(1, len(self.labels)),  # Vega leaves out what is beyond the thirtieth
+            columns=max(1, min(len(self.labels), self.legend_width // (7 * longest + 45))),
+        )
+
+    def layer(self, layers: list[alt.Chart], points: alt.Chart, tooltip: list[alt.Tooltip]) -> alt.LayerChart:
+        """Layer marks; a live chart has tooltips at `points`, zoom and a choice of models."""
+        if not self.live:
+            return alt.LayerChart(layer=layers)
+        near = alt.selection_point(name="near", on="pointerover", clear="pointerout", nearest=True)
+        zoom = alt.selection_interval(
+            name="zoom",
+            bind="scales",
+            zoom="wheel![event.ctrlKey || event.metaKey]",  # so that the wheel alone scrolls the page
+            translate="[pointerdown[event.pointerType === 'mouse'], window:pointerup] > window:pointermove!",
+        )
+        visible = alt.when(near, empty=False).then(alt.value(1)).otherwise(alt.value(0))
+        points = points.mark_point(size=110).encode(tooltip=tooltip, opacity=visible)
+        # Without names, Altair numbers the views, and a second rendering in one process would differ.
+        first, last = layers[0].properties(name="first"), points.properties(name="points")
+        layers = [first.add_params(zoom), *layers[1:], last.add_params(near)]
+        chosen = alt.param(name="chosen", value=list(self.names))
+        known = "!isDefined(datum.model) || indexof(chosen, datum.model) >= 0"
+        return alt.LayerChart(layer=layers).add_params(chosen).transform_filter(known)
+
+
+def _tooltip(*lines: tuple[str, str, str]) -> list[alt.Tooltip]:
+    """Show fields; each line is a field, its title and its number format, which is empty for a word."""
+    # Without an empty format, a chart with a nearest-point selection shows a word as `undefined`.
+    return [
+        alt.Tooltip(field, type="quantitative" if format else "nominal", title=title, format=format)
+        for field, title, format in lines
+    ]
+
+
+def learning_curve(history: pd.DataFrame, metric: Metric, by: str, models: Models) -> alt.LayerChart:
     """Chart a metric by epoch or by updates: the median of the seeds, and their range as a band."""
     table = seed_range(history[history.model.isin(list(models.labels))], metric)
+    x = {"scale": alt.Scale(domain=[0, max(1, int(table.epoch.max()))], nice=False, padding=6)}
+    x |= {"title": "epoch", "axis": alt.Axis(tickMinStep=1, format="d")}
     if by == "updates":
         table = table[table.updates > 0]  # a logarithmic axis has no place for 0
-    x, y = _progress_axis(by, table), _metric_axis(metric, table)
-    lowest = alt.Y("lowest:Q", title=metric.axis, **y)
-    color = _color(models, live)
-    base = alt.Chart(table).encode(x=x, y=alt.Y("median:Q", title=metric.axis, **y), color=color)
+        x = {"title": "updates (log scale)", **_log_axis(table.updates)}
+    y = {
+        "scale": alt.Scale(domain=[0, 1], nice=False, padding=6),
+        "axis": alt.Axis(format=".0%", tickCount=5),
+    }
+    if metric.scale == "log":
+        y = _log_axis(pd.concat([table.lowest, table.highest]))
+    lines = alt.Chart(table).encode(
+        x=alt.X(f"{by}:Q", **x), y=alt.Y("median:Q", title=metric.axis, **y), color=models.encode(alt.Color)
+    )
     layers = [
-        alt.Chart(table).mark_area(opacity=0.18).encode(x=x, y=lowest, y2="highest:Q", color=color),
-        base.mark_line(strokeWidth=2).encode(strokeDash=_by_model(alt.StrokeDash, models, live, DASHES)),
-        base.transform_filter("datum.marked")
+        lines.mark_area(opacity=0.18).encode(y=alt.Y("lowest:Q", title=metric.axis, **y), y2="highest:Q"),
+        lines.mark_line(strokeWidth=2).encode(strokeDash=models.encode(alt.StrokeDash, DASHES)),
+        lines.transform_filter("datum.marked")
         .mark_point(opacity=1)
-        .encode(shape=_by_model(alt.Shape, models, live, SHAPES)),
+        .encode(shape=models.encode(alt.Shape, list(SHAPES))),
     ]
     if table.not_finite_after.any():
-        lost = base.transform_filter("datum.not_finite_after")
+        lost = lines.transform_filter("datum.not_finite_after")
         # On the side where there is room.
         beside = alt.expr("datum.epoch <= max(1, datum.last_epoch / 4) ? 'left' : 'right'")
         layers.append(lost.mark_text(text="× not finite", align=beside, baseline="top", dy=6))
     number_format = ".4~g" if metric.scale == "log" else ".2%"
-    tooltip = [
-        _word("model", "model"),
-        _number("epoch", "epoch", "d"),
-        _number("updates", "updates", ","),
-        _number("median", f"{metric.title.lower()} (median)", number_format),
-        _number("lowest", "lowest seed", number_format),
-        _number("highest", "highest seed", number_format),
-    ]
-    return _with_models(layers, base, tooltip, models, live).properties(
+    tooltip = _tooltip(
+        ("model", "model", ""),
+        ("epoch", "epoch", "d"),
+        ("updates", "updates", ","),
+        ("median", f"{metric.title.lower()} (median)", number_format),
+        ("lowest", "lowest seed", number_format),
+        ("highest", "highest seed", number_format),
+    )
+    return models.layer(layers, lines, tooltip).properties(
         title=f"{metric.title} by {by}", width=CURVE_WIDTH, height=CURVE_HEIGHT
     )
 
@@ -160,14 +226,14 @@ def seed_range(history: pd.DataFrame, metric: Metric) -> pd.DataFrame:
     the last epoch before the medians end, `marked` the epochs at which a symbol is drawn.
     """
     values = history[metric.key].astype(float)
-    unknown = ~np.isfinite(values)
-    values = values.mask(unknown)
+    finite = values.where(np.isfinite(values))
     if metric.scale == "log":
-        values = values.where(values > 0)
-    by = [history[name] for name in ("model", "epoch", "updates")]
-    finite = values.groupby(by, sort=False)
-    median = values.mask(unknown, np.inf).groupby(by, sort=False).median().replace(np.inf, np.nan)
-    table = pd.DataFrame({"median": median, "lowest": finite.min(), "highest": finite.max()}).reset_index()
+        finite = finite.where(finite > 0)
+    median = finite.where(np.isfinite(values), np.inf)
+    columns = {"median": "median", "lowest": "min", "highest": "max"}
+    table = history.assign(median=median, lowest=finite, highest=finite)
+    table = table.groupby(["model", "epoch", "updates"], sort=False, as_index=False).agg(columns)
+    table["median"] = table["median"].replace(np.inf, np.nan)
     last = table.groupby("model", sort=False).epoch.transform("max")
     following = table.groupby("model", sort=False)["median"].shift(-1)
     table["last_epoch"] = last
@@ -176,9 +242,25 @@ def seed_range(history: pd.DataFrame, metric: Metric) -> pd.DataFrame:
     return table
 
 
-def trajectories(
-    paths: pd.DataFrame, surface: pd.DataFrame, models: Models, live: bool = False
-) -> list[alt.LayerChart]:
+def _log_axis(values: pd.Series) -> dict[str, Any]:
+    """Return scale and axis of positive values, with ticks at powers of ten, and between if they span few."""
+    values = values[np.isfinite(values) & (values > 0)]
+    low, high = (values.min(), values.max()) if len(values) else (1.0, 10.0)
+    ticks = _powers(low, high, (1, 2, 5) if high < 100 * low else (1,))
+    # Vega computes the key of a label from the tick: a hundred times its decimal logarithm.
+    names = {round(100 * math.log10(tick)): number(tick, 1) for tick in ticks}
+    label = f"{json.dumps(names, ensure_ascii=False)}[round(100 * log(datum.value) / LN10)]"
+    scale = alt.Scale(type="log", nice=False, padding=6)
+    return {"scale": scale, "axis": alt.Axis(values=ticks, labelExpr=label)}
+
+
+def _powers(low: float, high: float, parts: Sequence[int]) -> list[float]:
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    step = max(1, math.ceil((last - first) / 8))
+    return [float(f"{part}e{power}") for power in range(first, last + 1, step) for part in parts]
+
+
+def trajectories(paths: pd.DataFrame, surface: pd.DataFrame, models: Models) -> list[alt.LayerChart]:
     """Chart the trajectories of a study over the loss surface, once per frame."""
     if surface.frame.nunique() == 1:
         models = models._replace(legend_width=SURFACE_WIDTH)
@@ -190,51 +272,50 @@ def trajectories(
         title = f"Around the start, {magnified} times larger" if charts else "Loss surface"
         runs = paths[paths.frame == frame].groupby("model", sort=False)
         inside = pd.concat([_drawable(path, widths[-1]) for _, path in runs])
-        charts.append(_surface_chart(title, regions, inside, models, live))
+        charts.append(_surface_chart(regions, inside, models).properties(title=title))
     return charts
 
 
-def _surface_chart(
-    title: str, regions: pd.DataFrame, paths: pd.DataFrame, models: Models, live: bool
-) -> alt.LayerChart:
+def _surface_chart(regions: pd.DataFrame, paths: pd.DataFrame, models: Models) -> alt.LayerChart:
     x = _direction(alt.X, "x", "first principal direction", regions.x)
     y = _direction(alt.Y, "y", "second principal direction", regions.y)
     low, high = regions.loss.min(), regions.loss.max()
     wide = high > 3 * low
-    ticks = [tick for tick in _powers(low, high, (1, 2, 5)) if low < tick < high]
     legend = alt.Legend(
         direction="horizontal",
-        gradientLength=200 if live else SURFACE_WIDTH,
+        gradientLength=200 if models.live else SURFACE_WIDTH,
         gradientThickness=10,
         format="~g",
-        values=ticks if wide else alt.Undefined,
+        values=[t for t in _powers(low, high, (1, 2, 5)) if low < t < high] if wide else alt.Undefined,
     )
     fill = alt.Fill("loss:Q", title="loss", legend=legend, scale=alt.Scale(type="log" if wide else "linear"))
-    ground = (
-        alt.Chart(regions[["region", "corner", "loss", "x", "y"]])
-        .mark_line(interpolate="linear-closed", filled=True, strokeWidth=0, clip=True)
-        .encode(x=x, y=y, fill=fill, detail="region:N", order="corner:Q")
-    )
+    ground = alt.Chart(regions[["region", "corner", "loss", "x", "y"]]).encode(x=x, y=y, fill=fill)
+    start = alt.Chart(pd.DataFrame({"x": [0], "y": [0]})).encode(x=x, y=y)
     base = alt.Chart(paths).encode(x=x, y=y)
-    colored, epochs = base.encode(color=_color(models, live)), alt.Order("epoch:Q")
+    lines, order = base.encode(color=models.encode(alt.Color)), alt.Order("epoch:Q")
     layers = [
-        ground,
-        base.mark_line(clip=True, style="casing").encode(detail="model:N", order=epochs),
-        colored.mark_line(clip=True, strokeWidth=2.2).encode(
-            strokeDash=_by_model(alt.StrokeDash, models, live, DASHES), order=epochs
+        ground.mark_line(interpolate="linear-closed", filled=True, strokeWidth=0, clip=True).encode(
+            detail="region:N", order="corner:Q"
         ),
-        colored.mark_point(clip=True, size=32, opacity=1).encode(
-            shape=_by_model(alt.Shape, models, live, SHAPES)
+        base.mark_line(clip=True, style="casing").encode(detail="model:N", order=order),
+        lines.mark_line(clip=True, strokeWidth=2.2).encode(
+            strokeDash=models.encode(alt.StrokeDash, DASHES), order=order
         ),
-        alt.Chart(pd.DataFrame({"x": [0], "y": [0]})).mark_point(style="ring").encode(x=x, y=y),
+        lines.mark_point(clip=True, size=32, opacity=1).encode(shape=models.encode(alt.Shape, list(SHAPES))),
+        start.mark_point(style="ring"),
     ]
-    tooltip = [
-        _word("model", "model"),
-        _number("epoch", "epoch", "d"),
-        _number("explained", "variance explained by the plane", ".1%"),
-    ]
-    chart = _with_models(layers, colored, tooltip, models, live)
-    return _square_units(chart, SURFACE_WIDTH, ASPECT, 0, live).properties(title=title)
+    tooltip = _tooltip(
+        ("model", "model", ""),
+        ("epoch", "epoch", "d"),
+        ("explained", "variance explained by the plane", ".1%"),
+    )
+    return _with_height(models.layer(layers, lines, tooltip), SURFACE_WIDTH, ASPECT)
+
+
+def _direction(channel: type, field: str, title: str, values: pd.Series) -> Any:
+    scale = alt.Scale(domain=[float(values.min()), float(values.max())], nice=False, zero=False)
+    axis = alt.Axis(grid=False, tickCount=4, format="~g", labelOverlap=True, labelSeparation=8)
+    return channel(f"{field}:Q", title=title, scale=scale, axis=axis)
 
 
 def _drawable(path: pd.DataFrame, width: float) -> pd.DataFrame:
@@ -252,26 +333,30 @@ def _drawable(path: pd.DataFrame, width: float) -> pd.DataFrame:
     return path.iloc[: leap + 1].assign(x=x, y=y)
 
 
-def sweep_heat_map(
-    cells: pd.DataFrame, comparison: pd.DataFrame, models: Models, live: bool = False
-) -> alt.LayerChart:
+def _with_height(chart: alt.LayerChart, width: float, aspect: float, extra: float = 0) -> alt.LayerChart:
+    """Set a width and the height that goes with it, which the page computes anew from `usermeta`."""
+    rule = {"aspect": aspect, "extra": extra}
+    return chart.properties(width=width, height=aspect * width + extra, usermeta=rule)
+
+
+def sweep_heat_map(cells: pd.DataFrame, comparison: pd.DataFrame, models: Models) -> alt.LayerChart:
     """Chart the validation accuracy by batch size and learning rate, for one optimizer.
 
     The colour is the validation error on a logarithmic scale, which separates 84 from 97 % as clearly as
     20 from 84 %. The best learning rate of each batch size is framed; a symbol marks a model of a study.
     """
     cells = _described(cells, comparison)
-    sizes = [count(size) for size in sorted(cells.batch_size.unique())]
-    rates = [rate(value) for value in sorted(cells.learning_rate.unique())]
-    x, y = _columns("rate", "learning rate", rates, live), _rows("size", "batch size", sizes)
-    tooltip = [
-        _word("size", "batch size"),
-        _word("rate", "learning rate"),
-        _number("validation_accuracy", "validation accuracy", ".2%"),
-        _word("status", "status"),
-        _word("names", "models"),
-    ]
-    base = alt.Chart(cells.drop(columns="models")).encode(x=x, y=y, **_tooltip(tooltip, live))
+    columns = [rate(value) for value in sorted(cells.learning_rate.unique())]
+    rows = [count(size) for size in sorted(cells.batch_size.unique())]
+    axes = (("rate", "learning rate", columns), ("size", "batch size", rows))
+    tooltip = _tooltip(
+        ("size", "batch size", ""),
+        ("rate", "learning rate", ""),
+        ("validation_accuracy", "validation accuracy", ".2%"),
+        ("status", "status", ""),
+        ("names", "models", ""),
+    )
+    base = _heat_map(cells.drop(columns="models"), *axes, tooltip)
     failed, learned = base.transform_filter("datum.sign"), base.transform_filter("!datum.sign")
     error = alt.Scale(type="log", scheme="viridis", reverse=True, domain=_error_domain(cells), clamp=True)
     contrast = alt.when("datum.bright").then(alt.value("#000000")).otherwise(alt.value("#ffffff"))
@@ -289,26 +374,17 @@ def sweep_heat_map(
         groups = marked.groupby(["size", "rate"]).model
         marked["others"] = groups.transform("count") - 1
         marked["share"] = (groups.cumcount() - marked.others / 2) / marked.others.clip(lower=1)
-        room = f"width / {len(rates)}" if live else CELL_WIDTH
-        offset = alt.expr(f"datum.share * min(13 * datum.others, {room} - 14)")
-        labels = {name: name for name in models.names if name in set(marked.model)}
-        shown = Models(models.names, labels, legend_width=max(360, CELL_WIDTH * len(rates)))
-        symbol: dict[str, Any] = {"stroke": "#ffffff", "strokeWidth": 1.2, "yOffset": 14}
+        beside = alt.expr(f"datum.share * min(13 * datum.others, width / {len(columns)} - 14)")
+        models = models._replace(legend_width=max(360, CELL_WIDTH * len(columns)))
         layers.append(
-            alt.Chart(marked)
-            .mark_point(size=60, opacity=1, **symbol, xOffset=offset)
-            .encode(
-                x=x,
-                y=y,
-                color=_color(shown, live),
-                shape=_by_model(alt.Shape, shown, live, SHAPES),
-                **_tooltip(tooltip, live),
-            )
+            _heat_map(marked, *axes, tooltip)
+            .mark_point(size=60, opacity=1, stroke="#ffffff", strokeWidth=1.2, yOffset=14, xOffset=beside)
+            .encode(color=models.encode(alt.Color), shape=models.encode(alt.Shape, list(SHAPES)))
         )
     return alt.LayerChart(layer=layers).properties(
         title=f"Validation accuracy in %, {cells.optimizer.iloc[0]}",
-        width=CELL_WIDTH * len(rates),
-        height=CELL_HEIGHT * len(sizes),
+        width=CELL_WIDTH * len(columns),
+        height=CELL_HEIGHT * len(rows),
     )
 
 
@@ -339,96 +415,105 @@ def _error_domain(cells: pd.DataFrame) -> list[float]:
     return [float(min(low, high / 2)), float(high)]
 
 
-def confusion_matrix(
-    table: pd.DataFrame, classes: Sequence[str] | None = None, live: bool = False
-) -> alt.LayerChart:
+Axis = tuple[str, str, list[str]]
+"""Of a heat map: its field, its title, and the words along it."""
+
+
+def _heat_map(table: pd.DataFrame, columns: Axis, rows: Axis, tooltip: list[alt.Tooltip]) -> alt.Chart:
+    """Prepare a heat map; labels that are wider than a column stand upright."""
+    upright = f"width / {len(columns[2])} < {7 * max(map(len, columns[2]))}"
+    turned = {"Angle": (-90, 0), "Align": ("'right'", "'center'"), "Baseline": ("'middle'", "'top'")}
+    labels = {f"label{key}": alt.expr(f"{upright} ? {a} : {b}") for key, (a, b) in turned.items()}
+    plain = {"grid": False, "ticks": False, "domain": False}
+    (column, x, across), (row, y, down) = columns, rows
+    return alt.Chart(table).encode(
+        x=alt.X(f"{column}:N", title=x, sort=across, axis=alt.Axis(**plain, **labels)),
+        y=alt.Y(f"{row}:N", title=y, sort=down, axis=alt.Axis(**plain)),
+        tooltip=tooltip,
+    )
+
+
+def confusion_matrix(table: pd.DataFrame, classes: Sequence[str]) -> alt.LayerChart:
     """Chart how many test images of each class were predicted as which; misclassified ones are shaded."""
-    table = table.assign(correct=table.true == table.predicted)
-    for side in ("true", "predicted"):
-        table[side] = _class_names(table[side], classes)
-    names = list(dict.fromkeys(table.true))
-    most = max(1, int(table.images[~table.correct].max())) if (~table.correct).any() else 1
-    tooltip = [
-        _word("true", "true class"),
-        _word("predicted", "predicted class"),
-        _number("images", "images", ","),
-    ]
-    x, y = _columns("predicted", "predicted class", names, live), _rows("true", "true class", names)
-    base = alt.Chart(table).encode(x=x, y=y, **_tooltip(tooltip, live))
+    correct, names = table.true == table.predicted, [classes[label] for label in table.true.unique()]
+    most = max(1, int(table.images.where(~correct, 0).max()))
+    tooltip = _tooltip(
+        ("true", "true class", ""), ("predicted", "predicted class", ""), ("images", "images", ",")
+    )
+    table = _with_names(table, classes).assign(correct=correct)
+    axes = (("predicted", "predicted class", names), ("true", "true class", names))
+    base = _heat_map(table, *axes, tooltip)
     shade = alt.Color("images:Q", scale=alt.Scale(type="sqrt", domain=[0, most]), legend=None)
     layers = [
         base.transform_filter("!datum.correct").mark_rect().encode(color=shade),
         base.transform_filter("datum.correct").mark_rect(style="diagonal"),
     ]
     if len(names) <= MAX_NUMBERED_CLASSES:
-        layers.append(
-            base.transform_filter("datum.images > 0").mark_text(fontSize=11).encode(text="images:Q")
-        )
+        numbers = base.transform_filter("datum.images > 0")
+        layers.append(numbers.mark_text(fontSize=11).encode(text="images:Q"))
     height = max(240, min(30 * len(names), 600))
     return alt.LayerChart(layer=layers).properties(
         title="Confusion matrix", width=round(1.1 * height), height=height
     )
 
 
-def worst_mistakes(
-    table: pd.DataFrame, images: np.ndarray, classes: Sequence[str] | None = None, live: bool = False
-) -> alt.LayerChart:
+def _with_names(table: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
+    """Replace the classes of a table by their names."""
+    names = {side: [classes[label] for label in table[side]] for side in ("true", "predicted")}
+    return table.assign(**names)
+
+
+def worst_mistakes(table: pd.DataFrame, images: np.ndarray, classes: Sequence[str]) -> alt.LayerChart:
     """Show the misclassified images whose true class got the lowest probability."""
-    true, predicted = _class_names(table.true, classes), _class_names(table.predicted, classes)
-    words = [textwrap.wrap(f"{a} → {b}", 14) for a, b in zip(true, predicted, strict=True)]
-    table = table.assign(true=true, predicted=predicted, words=pd.Series(words, table.index))
-    tooltip = [
-        _word("true", "true class"),
-        _word("predicted", "predicted class"),
-        _number("probability", "probability of the predicted class", ".1%"),
-        _number("image", "row in the test images", "d"),
-    ]
-    title = alt.Title("Most confident mistakes", subtitle="true class → predicted class")
-    return _images_chart(table, images, MISTAKES_PER_ROW, 88, tooltip, live).properties(title=title)
+    table = _with_names(table, classes)
+    words = [f"{true} → {predicted}" for true, predicted in zip(table.true, table.predicted, strict=True)]
+    tooltip = _tooltip(
+        ("true", "true class", ""),
+        ("predicted", "predicted class", ""),
+        ("probability", "probability of the predicted class", ".1%"),
+        ("image", "row in the test images", "d"),
+    )
+    chart = _images_chart(table, images, words, 4, 88, tooltip)
+    return chart.properties(title="Worst mistakes: true → predicted class")
 
 
-def sample_images(
-    images: np.ndarray, labels: np.ndarray, classes: Sequence[str] | None = None, live: bool = False
-) -> alt.LayerChart:
+def sample_images(images: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> alt.LayerChart:
     """Show the first image of each class."""
     found, first = np.unique(labels, return_index=True)
-    names = _class_names(pd.Series(found), classes)
-    words = [textwrap.wrap(name, 10) for name in names]
-    table = pd.DataFrame({"image": first, "label": names, "words": words})
-    tooltip = [
-        _word("label", "class"),
-        _number("image", "row in the training images", "d"),
-    ]
-    return _images_chart(table, images, SAMPLES_PER_ROW, 64, tooltip, live)
+    names = [classes[label] for label in found]
+    table = pd.DataFrame({"image": first, "label": names})
+    tooltip = _tooltip(("label", "class", ""), ("image", "row in the training images", "d"))
+    columns, tile = (10, 64) if max(map(len, names)) < 4 else (5, 96)  # so that words fit on a phone
+    return _images_chart(table, images, names, columns, tile, tooltip)
 
 
 def _images_chart(
-    table: pd.DataFrame, images: np.ndarray, columns: int, tile: int, tooltip: list[alt.Tooltip], live: bool
+    table: pd.DataFrame,
+    images: np.ndarray,
+    words: Sequence[str],
+    columns: int,
+    tile: int,
+    tooltip: list[alt.Tooltip],
 ) -> alt.LayerChart:
-    """Lay images out in rows, each with its `words`, a list of lines, below it."""
-    places = np.arange(len(table))
-    table = table.assign(column=places % columns, row=places // columns)
-    table["url"] = [_png(images[image]) for image in table.image]
-    rows, words = -(-len(table) // columns), 14 * max(map(len, table.words)) + 12
-    # The page makes tiles as wide as there is room. A still chart, one of several, has no such signal.
-    side = alt.expr(f"width / {columns} - 8") if live else tile - 8
-    below = alt.expr(f"width / {columns} - 4") if live else tile - 4
+    """Lay the rows of `images` that a table names out in tiles, each with words below it."""
+    places, lines = np.arange(len(table)), [textwrap.wrap(text, min(tile // 6, 12)) for text in words]
+    table = table.assign(
+        column=places % columns,
+        row=places // columns,
+        words=pd.Series(lines, table.index),
+        url=[_png(images[image]) for image in table.image],
+    )
+    rows = -(-len(table) // columns)
     x = alt.X("column:Q", axis=None, scale=alt.Scale(domain=[-0.5, columns - 0.5], nice=False, zero=False))
     y = alt.Y("row:Q", axis=None, scale=alt.Scale(domain=[rows, 0], nice=False, zero=False))
-    base = alt.Chart(table).encode(x=x, y=y, **_tooltip(tooltip, live))
+    base, side = alt.Chart(table).encode(x=x, y=y, tooltip=tooltip), alt.expr(f"width / {columns} - 8")
+    below = alt.expr(f"width / {columns} - 4")
     layers = [
         base.mark_image(width=side, height=side, baseline="top", smooth=False).encode(url="url:N"),
         base.mark_text(fontSize=11, baseline="top", dy=below, lineHeight=14).encode(text="words:N"),
     ]
-    return _square_units(alt.LayerChart(layer=layers), columns * tile, rows / columns, rows * words, live)
-
-
-def _square_units(
-    chart: alt.LayerChart, width: float, aspect: float, extra: float, live: bool
-) -> alt.LayerChart:
-    """Set a width and the height that goes with it, `aspect * width + extra`, on the page too."""
-    rule = {"usermeta": {"aspect": aspect, "extra": extra}} if live else {}
-    return chart.properties(width=width, height=aspect * width + extra, **rule)
+    chart = alt.LayerChart(layer=layers)
+    return _with_height(chart, columns * tile, rows / columns, rows * (14 * max(map(len, lines)) + 12))
 
 
 def _png(image: np.ndarray) -> str:
@@ -436,132 +521,3 @@ def _png(image: np.ndarray) -> str:
     buffer = io.BytesIO()
     Image.fromarray(255 - image).save(buffer, "PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
-
-
-def _class_names(values: pd.Series, classes: Sequence[str] | None) -> list[str]:
-    return [str(value) if classes is None else classes[int(value)] for value in values]
-
-
-def _with_models(
-    layers: list[alt.Chart], base: alt.Chart, tooltip: list[alt.Tooltip], models: Models, live: bool
-) -> alt.LayerChart:
-    """Layer the marks of several models; a live chart has tooltips at points, zoom and a choice of models."""
-    if not live:
-        return alt.LayerChart(layer=layers)
-    near = alt.selection_point(name="near", on="pointerover", clear="pointerout", nearest=True)
-    points = base.mark_point(size=110).encode(
-        tooltip=tooltip, opacity=alt.when(near, empty=False).then(alt.value(1)).otherwise(alt.value(0))
-    )
-    zoom = alt.selection_interval(
-        name="zoom",
-        bind="scales",
-        zoom="wheel![event.ctrlKey || event.metaKey]",  # so that the wheel alone scrolls the page
-        translate="[pointerdown[event.pointerType === 'mouse'], window:pointerup] > window:pointermove!",
-    )
-    chosen = alt.param(name="chosen", value=list(models.names))
-    # Without names, Altair numbers the views, and a second rendering in one process would differ.
-    first, points = layers[0].properties(name="first"), points.properties(name="points").add_params(near)
-    chart = alt.LayerChart(layer=[first.add_params(zoom), *layers[1:], points]).add_params(chosen)
-    return chart.transform_filter("!isDefined(datum.model) || indexof(chosen, datum.model) >= 0")
-
-
-def _word(field: str, title: str) -> alt.Tooltip:
-    # Without an empty format, a chart with a nearest-point selection shows `undefined`.
-    return alt.Tooltip(f"{field}:N", title=title, format="")
-
-
-def _number(field: str, title: str, format: str) -> alt.Tooltip:
-    return alt.Tooltip(f"{field}:Q", title=title, format=format)
-
-
-def _tooltip(lines: list[alt.Tooltip], live: bool) -> dict[str, Any]:
-    return {"tooltip": lines} if live else {}
-
-
-def _color(models: Models, live: bool) -> alt.Color:
-    return _by_model(alt.Color, models, live)
-
-
-def _by_model(channel: type, models: Models, live: bool, values: Sequence[Any] | None = None) -> Any:
-    """Encode the model as colour, dash or shape; the page has a legend of its own."""
-    scale = alt.Scale(domain=list(models.names))
-    if values is not None:
-        scale = scale.copy()
-        scale.range = cycled(values, models.names)
-    if live:
-        return channel("model:N", scale=scale, legend=None)
-    labels = models.labels
-    longest = max(map(len, labels.values()), default=1)
-    legend = alt.Legend(
-        title=None,
-        values=list(labels),
-        labelExpr=f"{json.dumps(dict(labels), ensure_ascii=False)}[datum.label]",
-        symbolLimit=max(1, len(labels)),  # Vega leaves out what is beyond the thirtieth
-        columns=max(1, min(len(labels), models.legend_width // (7 * longest + 45))),
-        symbolOpacity=1,
-        symbolStrokeWidth=0,
-        symbolSize=110,
-    )
-    return channel("model:N", scale=scale, legend=legend)
-
-
-def _progress_axis(by: str, table: pd.DataFrame) -> alt.X:
-    if by == "updates":
-        return alt.X("updates:Q", title="updates (log scale)", **_log_axis(table.updates))
-    scale = alt.Scale(domain=[0, max(1, int(table.epoch.max()))], nice=False, padding=6)
-    return alt.X("epoch:Q", title="epoch", scale=scale, axis=alt.Axis(tickMinStep=1, format="d"))
-
-
-def _metric_axis(metric: Metric, table: pd.DataFrame) -> dict[str, Any]:
-    if metric.scale == "log":
-        return _log_axis(pd.concat([table.lowest, table.highest]))
-    return {
-        "scale": alt.Scale(domain=[0, 1], nice=False, padding=6),
-        "axis": alt.Axis(format=".0%", tickCount=5),
-    }
-
-
-def _log_axis(values: pd.Series) -> dict[str, Any]:
-    """Return scale and axis of positive values, with ticks at powers of ten, and between if they span few."""
-    values = values[np.isfinite(values) & (values > 0)]
-    low, high = (values.min(), values.max()) if len(values) else (1.0, 10.0)
-    ticks = _powers(low, high, (1, 2, 5) if high < 100 * low else (1,))
-    # Vega computes the key of a label from the tick: a hundred times its decimal logarithm.
-    names = {round(100 * math.log10(tick)): number(tick, 1) for tick in ticks}
-    label = f"{json.dumps(names, ensure_ascii=False)}[round(100 * log(datum.value) / LN10)]"
-    return {
-        "scale": alt.Scale(type="log", nice=False, padding=6),
-        "axis": alt.Axis(values=ticks, labelExpr=label),
-    }
-
-
-def _powers(low: float, high: float, parts: Sequence[int]) -> list[float]:
-    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
-    step = max(1, math.ceil((last - first) / 8))
-    return [float(f"{part}e{power}") for power in range(first, last + 1, step) for part in parts]
-
-
-def _direction(channel: type, field: str, title: str, values: pd.Series) -> Any:
-    scale = alt.Scale(domain=[float(values.min()), float(values.max())], nice=False, zero=False)
-    axis = alt.Axis(grid=False, tickCount=4, format="~g", labelOverlap=True, labelSeparation=8)
-    return channel(f"{field}:Q", title=title, scale=scale, axis=axis)
-
-
-def _rows(field: str, title: str, order: list[str]) -> alt.Y:
-    axis = alt.Axis(grid=False, ticks=False, domain=False)
-    return alt.Y(f"{field}:N", title=title, sort=order, axis=axis)
-
-
-def _columns(field: str, title: str, order: list[str], live: bool) -> alt.X:
-    """Encode words as the columns of a heat map; labels that are wider than a column stand upright."""
-    label_width = 7 * max(map(len, order))
-    turn: dict[str, Any] = {"labelAngle": -90 if label_width > CELL_WIDTH else 0}
-    if live:
-        upright = f"width / {len(order)} < {label_width}"
-        turn = {
-            "labelAngle": alt.expr(f"{upright} ? -90 : 0"),
-            "labelAlign": alt.expr(f"{upright} ? 'right' : 'center'"),
-            "labelBaseline": alt.expr(f"{upright} ? 'middle' : 'top'"),
-        }
-    axis = alt.Axis(grid=False, ticks=False, domain=False, **turn)
-    return alt.X(f"{field}:N", title=title, sort=order, axis=axis)

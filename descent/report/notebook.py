@@ -18,7 +18,7 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from nbclient import NotebookClient
 
-from descent.report.format import counted, markdown
+from descent.report.format import counted, listed, markdown
 
 TEMPLATES = Path(__file__).parent / "templates"
 MOST_TRAININGS = 6
@@ -62,24 +62,22 @@ ACTIVATIONS = {
 }
 
 
-class Item(NamedTuple):
-    """One training of a task; `arguments` of the notebook's `train`, empty where an earlier task has it."""
-
-    name: str
-    title: str
-    remark: str
-    arguments: str
-
-
 class Task(NamedTuple):
-    """A study that the notebook answers itself."""
+    """A study that the notebook answers itself.
+
+    Attributes:
+        question, names: Of the study; the names of its models.
+        varied, values, fixed: The settings that its trainings vary, their values, and those that they share.
+        items: A training each: name, title, batch_size, learning_rate, updates (in an epoch), arguments (of
+            the notebook's `train`), task (the number of an earlier task that has this training, or 0).
+    """
 
     question: str
     names: list[str]
     varied: list[str]
-    values: str
-    introduction: str
-    items: list[Item]
+    values: list[str]
+    fixed: list[str]
+    items: list[dict[str, Any]]
 
 
 class Left(NamedTuple):
@@ -112,6 +110,7 @@ def render(params: Any, summary: Mapping[str, Any], root: Path | str = ".") -> s
         nbclient.exceptions.DeadKernelError: The kernel ended, for want of memory, say.
     """
     notebook = build(params, summary)
+    metadata = notebook.metadata.copy()  # the kernel adds its version
     with _kernel_settings() as environment:
         client = _Client(
             notebook,
@@ -124,7 +123,7 @@ def render(params: Any, summary: Mapping[str, Any], root: Path | str = ".") -> s
             on_notebook_start=_signal_handlers(),
         )
         client.execute(env=environment)
-    notebook.metadata = _metadata()
+    notebook.metadata = metadata
     return nbformat.writes(notebook)
 
 
@@ -140,53 +139,61 @@ def build(params: Any, summary: Mapping[str, Any]) -> nbformat.NotebookNode:
     environment.filters |= {
         "markdown": markdown,
         "counted": counted,
-        "joined": _joined,
+        "listed": listed,
         "python": json.dumps,  # of names and lists of names
     }
     text = environment.get_template("solutions.md.j2").render(_content(params, summary))
     cells = [cell for cell in _cells(text) if cell.source]
     for number, cell in enumerate(cells):
         cell["id"] = f"cell-{number}"
-    return nbformat.v4.new_notebook(cells=cells, metadata=_metadata())
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    metadata = {"kernelspec": kernel, "language_info": {"name": "python"}}
+    return nbformat.v4.new_notebook(cells=cells, metadata=metadata)
 
 
 def _content(params: Any, summary: Mapping[str, Any]) -> dict[str, Any]:
-    """The variables of the template."""
+    """Return the variables of the template."""
     images, epochs = summary["train"]["images"], params.train.epochs
     live, left = _divide(params)
     trained = list(dict.fromkeys(name for _, names in live for name in names))
-    main = params.models[trained[0]] if trained else next(iter(params.models.values()))
+    models = {name: params.models[name] for name in trained or [next(iter(params.models))]}
+    hidden, activation = next((model.hidden_layers, model.activation) for model in models.values())
     tasks: list[Task] = []
-    seen: dict[str, int] = {}
-    for number, (study, names) in enumerate(live, 1):
-        tasks.append(_task(study, names, params.models, main, images, epochs, seen))
-        seen = dict.fromkeys(names, number) | seen
-    alike = [params.models[name] for name in trained if _hidden(params.models[name]) == _hidden(main)]
-    example = min(alike or [main], key=lambda model: _unusual(model, images))
+    for study, names in live:
+        tasks.append(_task(study, names, models, images, tasks))
+    # A training that shows gradient descent: many updates, but not too many, at a usual rate.
+    example = min(
+        (model for model in models.values() if model.hidden_layers == hidden),
+        key=lambda model: (
+            not 32 <= _batch_size(model, images) < images,
+            abs(math.log10(model.learning_rate / 0.01)),
+        ),
+    )
     return {
         "title": summary.get("title"),
+        "images": images,
         "epochs": epochs,
         "seeds": len(params.train.seeds),
         "stride": min(step for step in range(1, epochs + 1) if epochs % step == 0 and epochs / step <= 5),
-        "hidden": _hidden(main),
-        "widths": [*_hidden(main), summary["classes"]],
-        "activation": main.activation,
-        "code": ACTIVATIONS[main.activation],
+        "hidden": hidden,
+        "widths": [str(width) for width in (*hidden, summary["classes"])],
+        "activation": activation,
+        "code": ACTIVATIONS[activation],
         "tasks": tasks,
         "left": left,
         "trained": trained,
         "colors": COLORS,
         "shared": sum(len(task.items) for task in tasks) - len(trained),
-        "shapes": len({_hidden(params.models[name]) for name in trained}) > 1,
+        "shapes": len({models[name].hidden_layers for name in trained}) > 1,
         "example": {
-            "batch_size": min(_batch_size(example, images), images),
+            "batch_size": _batch_size(example, images),
             "learning_rate": _rate(example.learning_rate),
         },
     }
 
 
 def _divide(params: Any) -> tuple[list[tuple[Any, list[str]]], list[Left]]:
-    """The studies that the notebook trains, each with its models, and those left to the pipeline.
+    """Divide the studies: those that the notebook trains, each with its models, and those that it leaves.
 
     A study qualifies if all its models use plain gradient descent and the activation of the first such
     study, as long as there are at most MOST_TRAININGS trainings. Of a first study that is larger the
@@ -202,9 +209,9 @@ def _divide(params: Any) -> tuple[list[tuple[Any, list[str]]], list[Left]]:
         activations = {model.activation for model in models}
         if optimizers:
             known = "the NumPy code above knows plain gradient descent only"
-            left.append(Left(study.question, names, f"These trainings use {_joined(optimizers)}; {known}."))
+            left.append(Left(study.question, names, f"These trainings use {listed(optimizers)}; {known}."))
         elif len(activations) > 1 or activations - {activation or models[0].activation}:
-            used = f"These trainings use {_joined(sorted(activations))} as activation."
+            used = f"These trainings use {listed(sorted(activations))} as activation."
             left.append(Left(study.question, names, used))
         elif live and len(trained | set(names)) > MOST_TRAININGS:
             left.append(Left(study.question, names, "These trainings would take too long in a notebook."))
@@ -218,99 +225,54 @@ def _divide(params: Any) -> tuple[list[tuple[Any, list[str]]], list[Left]]:
     return live, left
 
 
+SETTINGS = ("batch size", "learning rate", "hidden layers")
+"""The settings that the notebook's own trainings may vary."""
+
+
 def _task(
-    study: Any,
-    names: list[str],
-    models: Mapping[str, Any],
-    main: Any,
-    images: int,
-    epochs: int,
-    seen: Mapping[str, int],
+    study: Any, names: list[str], models: Mapping[str, Any], images: int, earlier: Sequence[Task]
 ) -> Task:
-    """Describe a study; `seen` names the earlier task in which a model was trained."""
+    """Describe a study; the trainings of `earlier` tasks are not repeated."""
+    hidden = next(iter(models.values())).hidden_layers
     settings = {name: _settings(models[name], images) for name in names}
     values = {key: list(dict.fromkeys(each[key] for each in settings.values())) for key in SETTINGS}
-    varied = [key for key in SETTINGS if len(values[key]) > 1]
-    fixed = [f"{key} {values[key][0]}" for key in SETTINGS if key not in varied and key != "hidden layers"]
-    if "hidden layers" not in varied and _hidden(models[names[0]]) != _hidden(main):
-        fixed.append(f"hidden layers {values['hidden layers'][0]}")
-    varied = varied or ["batch size"]  # a single training
+    varied = [key for key in SETTINGS if len(values[key]) > 1] or ["batch size"]  # a single training
+    usual = [] if models[names[0]].hidden_layers != hidden else ["hidden layers"]
     items = []
     for name in names:
-        title = _joined([f"{key} {settings[name][key]}" for key in varied])
-        title = title[0].upper() + title[1:]
-        if name in seen:
-            items.append(Item(name, title, f"The same training as in task {seen[name]}.", ""))
-        else:
-            remark = _remark(models[name], varied, images, epochs)
-            items.append(Item(name, title, remark, _arguments(models[name], main, images)))
-    described = [f"{key} {_joined(values[key])}" for key in varied]
-    return Task(
-        question=study.question,
-        names=names,
-        varied=varied,
-        values="; ".join([*described, *(each for each in fixed if each not in described)]),
-        introduction=f"All trainings have the same {_joined(fixed)}." if fixed and len(names) > 1 else "",
-        items=items,
-    )
-
-
-def _remark(model: Any, varied: Sequence[str], images: int, epochs: int) -> str:
-    """What the settings mean, in numbers that are known before the training."""
-    batch = _batch_size(model, images)
-    updates = math.ceil(images / batch)
-    sentences = [
-        f"An epoch of {images:,} images in batches of {batch:,} makes {counted(updates, 'update')}, "
-        f"{counted(epochs, 'epoch')} make {updates * epochs:,}."
-    ]
-    length = f"An update subtracts {_rate(model.learning_rate)} times the gradient from the weights."
-    if varied == ["learning rate"]:
-        return length
-    return " ".join([*sentences, *([length] if "learning rate" in varied else [])])
-
-
-SETTINGS = ("batch size", "learning rate", "hidden layers")
-"""What the notebook's own trainings may vary."""
+        size, rate = _batch_size(models[name], images), settings[name]["learning rate"]
+        arguments = f"batch_size={'len(x_train)' if size == images else size}, learning_rate={rate}"
+        if models[name].hidden_layers != hidden:
+            arguments += f", hidden={models[name].hidden_layers}"
+        item = {
+            "name": name,
+            "title": listed([f"{key} {settings[name][key]}" for key in varied]).capitalize(),
+            "batch_size": f"{size:,}",
+            "learning_rate": rate,
+            "updates": math.ceil(images / size),
+            "arguments": arguments,
+            "task": next((n for n, task in enumerate(earlier, 1) if name in task.names), 0),
+        }
+        items.append(item)
+    varied_values = [f"{key} {listed(values[key])}" for key in varied]
+    fixed = [f"{key} {values[key][0]}" for key in SETTINGS if key not in [*varied, *usual]]
+    return Task(study.question, names, varied, varied_values, fixed, items)
 
 
 def _settings(model: Any, images: int) -> dict[str, str]:
-    batch = _batch_size(model, images)
-    size = f"{batch:,} (the full sample)" if batch == images else f"{batch:,}"
+    size = _batch_size(model, images)
+    sizes = f"{size:,} (the full sample)" if size == images else f"{size:,}"
     hidden = " + ".join(map(str, model.hidden_layers)) or "none"
-    return dict(zip(SETTINGS, (size, _rate(model.learning_rate), hidden), strict=True))
-
-
-def _arguments(model: Any, main: Any, images: int) -> str:
-    """The arguments of the notebook's `train` for a model, as Python."""
-    batch = _batch_size(model, images)
-    size = "len(x_train)" if batch == images else str(batch)
-    arguments = f"batch_size={size}, learning_rate={_rate(model.learning_rate)}"
-    return arguments + (f", hidden={_hidden(model)}" if _hidden(model) != _hidden(main) else "")
-
-
-def _unusual(model: Any, images: int) -> tuple[bool, float]:
-    """How unsuitable a model is as an example: too many or too few updates, an extreme learning rate."""
-    batch = _batch_size(model, images)
-    return batch < min(32, images) or batch == images, abs(math.log10(model.learning_rate / 0.01))
+    return dict(zip(SETTINGS, (sizes, _rate(model.learning_rate), hidden), strict=True))
 
 
 def _batch_size(model: Any, images: int) -> int:
     return images if model.batch_size == "full" else model.batch_size
 
 
-def _hidden(model: Any) -> tuple[int, ...]:
-    return tuple(model.hidden_layers)
-
-
 def _rate(rate: float) -> str:
-    """A learning rate without a power of ten, in as many digits as it needs; valid Python too."""
+    """Format a learning rate without a power of ten, in as many digits as it needs; valid Python too."""
     return np.format_float_positional(rate, trim="-")
-
-
-def _joined(values: Sequence[Any]) -> str:
-    """Values as a list in a sentence: `8, 128 and 512`."""
-    *before, last = map(str, values)
-    return f"{', '.join(before)} and {last}" if before else last
 
 
 FENCED = re.compile(r"^```python\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
@@ -323,11 +285,6 @@ def _cells(text: str) -> Iterator[nbformat.NotebookNode]:
             yield nbformat.v4.new_code_cell(part.strip())
         else:
             yield from (nbformat.v4.new_markdown_cell(piece.strip()) for piece in part.split("\n---\n"))
-
-
-def _metadata() -> nbformat.NotebookNode:
-    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    return nbformat.from_dict({"kernelspec": kernel, "language_info": {"name": "python"}})
 
 
 KERNEL_ARGUMENTS = [

@@ -4,6 +4,12 @@ const buttons = [...document.querySelectorAll(".models button")];
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const drawn = {};
 
+// A phone shows the cells of a row with their headings.
+for (const table of document.querySelectorAll("table")) {
+  const headings = [...table.rows[0].cells].map((cell) => cell.textContent);
+  for (const cell of table.querySelectorAll("td")) cell.dataset.heading = headings[cell.cellIndex];
+}
+
 const chosen = () => buttons.filter((button) => button.getAttribute("aria-pressed") === "true")
   .map((button) => button.dataset.model);
 

@@ -1,5 +1,6 @@
 """Signals end a process at once, a second writer is rejected, and a process ends with its parent."""
 
+import io
 import os
 import signal
 import subprocess
@@ -150,8 +151,21 @@ def test_processors_are_those_that_this_process_may_use():
 
 
 def test_a_progress_bar_without_a_terminal_is_silent(capfd):
-    with progress_bar("baseline", epochs=2, images=600) as bar:
+    with progress_bar("baseline", epochs=2) as bar:
         bar.update(1)
         time.sleep(0.15)
         bar.update(1)
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_progress_bar_of_80_columns_shows_model_epochs_time_left_and_accuracy(monkeypatch):
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with progress_bar("a_name_of_25_letters_xxxx", epochs=100) as bar:
+        bar.ncols, bar.start_t = 80, bar.start_t - 370
+        bar.set_postfix_str("accuracy 97.6%", refresh=False)
+        bar.update(37)
+        line = str(bar)
+    assert line.startswith("a_name_of_25_letters_xxxx: |") and len(line) <= 80
+    assert "37 of 100 epochs [06:10<10:30, accuracy 97.6%]" in line

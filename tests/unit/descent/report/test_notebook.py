@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from descent import results
 from descent.report import notebook
 
 CLASSES, HEIGHT, WIDTH = 5, 14, 12
@@ -297,3 +298,31 @@ def test_cells_have_stable_ids_and_lines_that_fit_a_screen():
     cells = notebook.build(make_params(), SUMMARY).cells
     assert [cell.id for cell in cells] == [f"cell-{number}" for number in range(len(cells))]
     assert max(len(line) for line in code_of(cells).splitlines()) <= 100
+
+
+@pytest.mark.parametrize("moved", [0.1, 10.0])
+@pytest.mark.parametrize(
+    ("losses", "updates"),
+    [
+        ((2.3, 0.1), 100),
+        ((2.3, 2.0), 100),
+        ((2.3, 2.299), 100),
+        ((2.3, 2.299), 5),
+        ((2.3, 2.4), 100),
+        ((2.3, 4.5), 100),
+        ((2.3, 5.0), 100),
+        ((2.3, np.nan), 100),
+        ((9.0, 5.0), 100),
+    ],
+)
+def test_status_is_that_of_the_pipeline(losses, updates, moved):
+    cells = notebook.build(make_params(), SUMMARY).cells
+    space = {"guessing": np.log(10)}
+    exec(next(cell.source for cell in cells if "def status(" in cell.source), space)
+    history = pd.DataFrame({"training loss": losses, "updates": [0, updates]})
+    run = SimpleNamespace(history=history, moved=moved)
+    rows = [
+        {"train_loss": loss, "gradient_norm": 1.0, "distance": 10 * moved * place, "updates": updates * place}
+        for place, loss in enumerate(losses)
+    ]
+    assert space["status"](run) == results.status(rows, 10)

@@ -4,6 +4,7 @@ import json
 import re
 from html.parser import HTMLParser
 
+import pandas as pd
 import pytest
 
 from descent.report import render
@@ -85,6 +86,13 @@ def test_the_page_has_a_live_chart_for_every_picture_of_the_markdown(written, pa
     assert all(f"{stem}-0" in page.ids for stem in stems)
 
 
+def test_a_figure_names_the_models_whose_lines_or_symbols_it_shows(figures):
+    names = set(example().params.models)
+    assert {name: figure.models for name, figure in figures.items() if figure.models} == {
+        name: names for name in ("study-curves", "study-movement", "study-trajectories", "sweep")
+    }
+
+
 def test_files_and_page_draw_the_same_numbers(figures):
     for figure in figures.values():
         for still, live in zip(figure.still, figure.live, strict=True):
@@ -103,7 +111,7 @@ def test_html_in_the_texts_stays_text(figures):
     contents = contents._replace(
         title="<img src=x> and <b>bold</b>", method=["<picture><img src=y></picture>"]
     )
-    page = Page(render.report_page(render.report_markdown(contents, figures), contents, figures, ["model_0"]))
+    page = Page(render.report_page(contents, figures, ["model_0"]))
     assert "img" not in page.tags and "picture" not in page.tags and "<b>bold</b>" in page.text
 
 
@@ -150,7 +158,7 @@ def test_forty_models_are_all_named_and_figures_keep_their_width(written, tmp_pa
     assert sizes(tmp_path) == pytest.approx(sizes(written / "figures"), rel=0.1)
     curves = (tmp_path / "study-curves.svg").read_text()
     assert [name for name in names[:-1] if f">{name}<" not in curves] == []
-    page = render.report_page(render.report_markdown(made.contents, figures), made.contents, figures, names)
+    page = render.report_page(made.contents, figures, names)
     assert [name for name in names if f'data-model="{name}"' not in page] == []
 
 
@@ -162,6 +170,18 @@ def test_long_names_of_models_do_not_widen_a_figure(written, tmp_path):
     render.write_figures(tmp_path, [figures["study-curves"]], list(made.params.models))
     assert sizes(tmp_path)["study-curves.svg"] < sizes(written / "figures")["study-curves.svg"] + 80
     assert long["model_1"] in (tmp_path / "study-curves.svg").read_text()
+
+
+def test_the_sweep_of_two_optimizers_names_the_models_of_both(tmp_path):
+    made = example()
+    comparison, sweep = made.tables.comparison, made.tables.sweep
+    comparison.loc[comparison.model == "model_1", "optimizer"] = "adam"
+    sweep = pd.concat([sweep, sweep.iloc[:3].assign(optimizer="adam")])
+    made = made._replace(tables=made.tables._replace(sweep=sweep))
+    render.write_figures(tmp_path, [render.figures(*made)["sweep"]], list(made.params.models))
+    picture = (tmp_path / "sweep.svg").read_text()
+    for words in ("Validation accuracy in %, sgd", "Validation accuracy in %, adam", *made.params.models):
+        assert picture.count(f">{words}<") == 1, words
 
 
 def test_one_model_with_one_seed_and_no_sweep_is_rendered(tmp_path):
