@@ -1,10 +1,10 @@
-"""The commands: `descent show`, `descent check`, `descent verify`, `descent checksum`."""
+"""The commands of `descent`: show, check, resolve, verify, checksum."""
 
 import argparse
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from descent import startup
 
@@ -18,38 +18,31 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    show = commands.add_parser("show", help="print the comparison tables")
-    show.set_defaults(run=lambda options: _show())
+    def add(run: Callable[[argparse.Namespace], None], help: str, more: str = "") -> argparse.ArgumentParser:
+        description = f"{help[0].upper()}{help[1:]}. {more}"
+        command = commands.add_parser(run.__name__.strip("_"), help=help, description=description)
+        command.set_defaults(run=run)
+        return command
 
-    check = commands.add_parser(
-        "check",
-        help="find damaged files",
-        description="Check params.yaml, dvc.lock and every file that dvc.lock names, here and in DVC's "
-        "cache. Prints each fault with the command that mends it; exit code 1 if there is any.",
-    )
-    check.add_argument("--quick", action="store_true", help="check params.yaml and dvc.lock only")
-    check.set_defaults(run=lambda options: _check(options.quick))
-
-    resolve = commands.add_parser("resolve", help="resolve a merge conflict in dvc.lock, stage by stage")
-    resolve.set_defaults(run=lambda options: _resolve())
-
-    verify = commands.add_parser(
-        "verify",
-        help="run the pipeline again in a fresh clone and compare every output",
-        description="Run the pipeline of the last commit again in a fresh clone and compare every output. "
-        "Exit code 1 if the results are not reproduced.",
-    )
-    verify.add_argument("--write", action="store_true", help="record the result in reports/reproduction.md")
-    verify.set_defaults(run=lambda options: _verify(options.write))
-
-    checksum = commands.add_parser(
-        "checksum",
-        help="print the entry of params.yaml for a dataset of your own",
-        description="Read a dataset: four IDX files, an .npz file, or a folder (or zip or tar archive of "
-        "one) with a subfolder of images for each class. Print its entry for params.yaml, with its checksum.",
-    )
-    checksum.add_argument("source", metavar="SOURCE", help="a path, or an https URL")
-    checksum.set_defaults(run=lambda options: _checksum(options.source))
+    add(_show, "print the comparison tables")
+    add(
+        _check,
+        "find damaged files",
+        "Checks params.yaml, dvc.lock and every file that dvc.lock names, here and in DVC's cache. Prints "
+        "each fault with the command that mends it; exit code 1 if there is any.",
+    ).add_argument("--quick", action="store_true", help="check params.yaml and dvc.lock only")
+    add(_resolve, "resolve a merge conflict in dvc.lock, stage by stage")
+    add(
+        _verify,
+        "run the pipeline again in a fresh clone and compare every output",
+        "The clone is of the last commit. Exit code 1 if the results are not reproduced.",
+    ).add_argument("--write", action="store_true", help="record the result in reports/reproduction.md")
+    add(
+        _checksum,
+        "print the entry of params.yaml for a dataset of your own",
+        "A dataset is four IDX files, an .npz file, or a folder (or zip or tar archive of one) with a "
+        "subfolder of images for each class.",
+    ).add_argument("source", metavar="SOURCE", help="a path, or an https URL")
 
     options = parser.parse_args(arguments)
     if "source" in options and "://" not in options.source:
@@ -63,10 +56,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # its reader has read enough, as `head` does
         os._exit(128 + signal.SIGPIPE)
     except OSError as error:
-        sys.exit(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        from descent.files import error_line
+
+        sys.exit(error_line(error))
 
 
-def _show() -> None:
+def _show(_: argparse.Namespace) -> None:
     from descent import paths
     from descent.config import read_params_or_exit
 
@@ -88,7 +83,7 @@ def _show() -> None:
         print(f"\n{line}")
 
 
-def _check(quick: bool) -> None:
+def _check(options: argparse.Namespace) -> None:
     from descent import integrity
     from descent.config import read_params_or_exit
 
@@ -100,7 +95,7 @@ def _check(quick: bool) -> None:
         print(f"{integrity.RWLOCK}: was truncated, as by a kill of dvc; removed", file=sys.stderr)
     if damage := integrity.lock_damage(root):
         sys.exit(str(damage))
-    if quick:
+    if options.quick:
         return
     if not (root / integrity.LOCK).exists():
         sys.exit(f"{integrity.LOCK}: does not exist; `dvc repro` makes it")
@@ -118,7 +113,7 @@ def _check(quick: bool) -> None:
     print(f"{len(files)} files and folders in dvc.lock are intact, here and in DVC's cache")
 
 
-def _resolve() -> None:
+def _resolve(_: argparse.Namespace) -> None:
     from descent import files, integrity
 
     try:
@@ -129,13 +124,14 @@ def _resolve() -> None:
     print(f"{integrity.LOCK}: resolved; `dvc repro` runs what does not fit together")
 
 
-def _checksum(source: str) -> None:
+def _checksum(options: argparse.Namespace) -> None:
     import contextlib
     from pathlib import Path
     from tempfile import TemporaryDirectory
 
     from descent import config, data, datasets, fetch
 
+    source = options.source
     if error := datasets.source_error(source):
         sys.exit(f"{fetch.public_url(source)}: is not accepted; accepted: {error}")
     if Path(source).is_relative_to(Path.cwd()):
@@ -143,8 +139,7 @@ def _checksum(source: str) -> None:
     try:
         with TemporaryDirectory() as folder, contextlib.redirect_stdout(None):
             copied = fetch.copy_source(source, None, Path(folder))
-            description = data.RawDataset("", "", copied.format)
-            raw = data.open_raw(description, Path(folder))
+            raw = data.open_raw(copied, Path(folder))
             height, width = raw.read_images()[0].shape[1:]
     except fetch.Unavailable as error:
         sys.exit(f"{fetch.public_url(source)}: {error}")
@@ -156,17 +151,17 @@ def _checksum(source: str) -> None:
     most = images if own_test else images - test
     print(f"# {images:,} images of {width} x {height} pixels in {len(raw.class_names)} classes; {tested}")
     print(f"# preprocess: training_images + validation_images can be at most {most}")
-    print(config.own_dataset_entry(source, copied.checksum, None if own_test else test), end="")
+    print(config.own_dataset_entry(source, copied.published, None if own_test else test), end="")
 
 
-def _verify(write: bool) -> None:
+def _verify(options: argparse.Namespace) -> None:
     from descent import files, reproduction
 
     verdict, report = reproduction.verify()
     print(report)
-    if write:
+    if options.write:
         files.write_text(reproduction.RECORD, report)
-    sys.exit(not (verdict.identical or (verdict.complete and verdict.means_agree)))
+    sys.exit(not verdict.reproduced)
 
 
 if __name__ == "__main__":

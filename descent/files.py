@@ -1,14 +1,14 @@
 """Files that are complete or absent: written beside their place and moved there when finished."""
 
-import contextlib
-import errno
 import fcntl
 import hashlib
+import io
 import json
 import math
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ def replacing(path: Path | str) -> Iterator[Path]:
         if error.errno and str(error.filename or temporary) == str(temporary):
             error.filename, error.filename2 = str(path), None
         raise
-    with contextlib.suppress(OSError):  # some file systems cannot sync a folder
+    with suppress(OSError):  # some file systems cannot sync a folder
         _sync(path.parent)
 
 
@@ -43,7 +43,8 @@ def replacing(path: Path | str) -> Iterator[Path]:
 def _only_writer(temporary: Path) -> Iterator[None]:
     while True:
         with open(os.open(temporary, os.O_RDWR | os.O_CREAT, 0o666), "r+b") as file:
-            _lock(file)
+            with suppress(OSError):  # some network file systems have no locks
+                fcntl.flock(file, fcntl.LOCK_EX)
             if not _is_at(temporary, file.fileno()):
                 continue  # while this process waited, the other writer moved this very file to its place
             file.truncate(0)
@@ -53,14 +54,6 @@ def _only_writer(temporary: Path) -> Iterator[None]:
                 temporary.unlink(missing_ok=True)
                 raise
             return
-
-
-def _lock(file: Any) -> None:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX)
-    except OSError as error:  # some network file systems have no locks
-        if error.errno not in (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK):
-            raise
 
 
 def _is_at(path: Path, descriptor: int) -> bool:
@@ -78,10 +71,15 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def write_bytes(path: Path | str, content: bytes) -> None:
+    """Write a file."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
 def write_text(path: Path | str, text: str) -> None:
     """Write a text file in UTF-8."""
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_bytes(path, text.encode())
 
 
 def write_json(path: Path | str, value: Any) -> None:
@@ -119,6 +117,17 @@ def write_array(path: Path | str, array: np.ndarray) -> None:
     with replacing(path) as temporary, open(temporary, "wb") as file:
         np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
         file.write(array.data)  # np.save would not say why a write failed: a full disk, say
+
+
+def zipped(files: Mapping[str, bytes]) -> bytes:
+    """Return a zip archive whose bytes depend on its files alone."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for name, file in files.items():
+            entry = zipfile.ZipInfo(name)  # its time is the first of 1980
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, file)
+    return content.getvalue()
 
 
 def sha256(path: Path | str) -> str:

@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from shlex import quote
 from typing import Any, NamedTuple
@@ -64,17 +65,13 @@ def remove_truncated_rwlock(root: Path) -> bool:
     from dvc.lock import LockError, make_lock
 
     hardlink = Config(str(root / ".dvc"))["core"].get("hardlink_lock", False)
-    try:
+    with suppress(LockError, FileNotFoundError):  # a dvc has held it for seconds, or removes it just now
         with make_lock(f"{path}.lock", tmp_dir=str(path.parent), hardlink_lock=hardlink):  # no dvc writes it
             try:
                 json.loads(path.read_text(encoding="utf-8"))
             except ValueError:
                 path.unlink()
                 return True
-            except FileNotFoundError:
-                pass
-    except LockError:
-        pass  # a dvc has held it for seconds; the next one says so
     return False
 
 
@@ -209,12 +206,12 @@ def has_digest(path: Path, md5: str) -> bool:
     A folder's list in DVC's cache is a file with the md5 of the folder.
     """
     try:
-        return digest(path).removesuffix(".dir") == md5.removesuffix(".dir")
+        return dvc_md5(path).removesuffix(".dir") == md5.removesuffix(".dir")
     except OSError:
         return False
 
 
-def digest(path: Path) -> str:
+def dvc_md5(path: Path) -> str:
     """Return the md5 that DVC gives to a file, or to a folder: of its sorted list of files, with `.dir`."""
     if not path.is_dir():
         with open(path, "rb") as file:
@@ -224,5 +221,5 @@ def digest(path: Path) -> str:
         for entry in path.rglob("*")
         if entry.is_file() and not entry.name.startswith(".tmp-")
     )
-    listing = [{"md5": digest(path / name), "relpath": name} for name in names]
+    listing = [{"md5": dvc_md5(path / name), "relpath": name} for name in names]
     return hashlib.md5(json.dumps(listing, sort_keys=True).encode()).hexdigest() + ".dir"

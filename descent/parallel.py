@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import importlib
-import io
 import itertools
 import logging
 import os
@@ -14,7 +13,6 @@ import sys
 import threading
 import uuid
 import warnings
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,11 +20,12 @@ from typing import Any, NamedTuple
 
 import cloudpickle
 import dask
-from distributed import CancelledError, Client, Future, KilledWorker, Security, get_worker, rpc
+from distributed import CancelledError, Client, Future, Security, get_worker, rpc
 from distributed.client import ClosedClientError
 from distributed.versions import VersionMismatchWarning, get_versions
 
 import descent
+from descent.files import zipped
 from descent.process import processors
 from descent.redaction import redacted
 
@@ -34,13 +33,13 @@ PACKAGE = "descent"
 """The package that workers are sent. They need the libraries, but neither this code nor a shared disk."""
 
 TRIES = 3
-"""How often a run that raises is tried, the first time included."""
+"""Tries of a run that raises, the first one included."""
 
 CONNECT_TIMEOUT_S = 5
 """Dask's own 30 seconds would look like a hang."""
 
 REPLICATE_TIMEOUT_S = 30
-"""How long runs wait until all workers have the data; one that hangs must not keep the others."""
+"""Runs wait until all workers have the data, but not for one that hangs."""
 
 EVERYWHERE = ("dask", "distributed", "cloudpickle")
 """All processes of a cluster need the same versions of these, and of Python, to understand each other."""
@@ -49,7 +48,7 @@ ON_WORKERS = (*EVERYWHERE, "numpy", "tensorflow", "keras", "pydantic")
 """Versions that can change a result or how settings are pickled. The scheduler needs only EVERYWHERE."""
 
 LOST = (CancelledError, ClosedClientError, OSError)
-"""What Dask raises when the connection to the scheduler is lost."""
+"""Raised by Dask when the connection to the scheduler is lost."""
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import this module
 
@@ -126,10 +125,10 @@ def _join(address: str) -> Client:
 
 
 async def _ask_versions(address: str) -> tuple[dict, dict[str, dict]]:
-    """Return `get_versions` of the scheduler and of each worker.
+    """Return `get_versions` of the scheduler and of each worker; of none if one of them hangs.
 
-    `Client` would wait for ever for a server that accepts connections and says nothing, or for a
-    worker that hangs. If one hangs none is compared here, but each is before its first run.
+    `Client` would wait for ever for a worker that hangs, or a server that accepts connections and says
+    nothing, and its `get_versions(check=True)` warns only.
     """
     async with rpc(address, connection_args=Security().get_connection_args("client")) as scheduler:
         own = await asyncio.wait_for(scheduler.versions(packages=ON_WORKERS), CONNECT_TIMEOUT_S)
@@ -169,11 +168,9 @@ def run_each(
 ) -> Iterator[tuple[int, Any]]:
     """Compute `function(task, shared, emit)` for every task, in parallel.
 
-    Runs start in the order of the tasks. A run whose worker dies is repeated on another one; a run
-    that raises is tried TRIES times. A run that was on too many dying workers (Dask's setting
-    `distributed.scheduler.allowed-failures`) is repeated alone, after all others: either it kills
-    its workers, or it only ran beside one that does. Closing the iterator abandons the runs that have
-    not ended, which stop at their next event.
+    Runs start in the order of the tasks. A run whose worker dies is repeated on another one, unless it has
+    seen too many die (Dask's setting `distributed.scheduler.allowed-failures`); a run that raises is tried
+    TRIES times. Closing the iterator abandons the runs that have not ended, which stop at their next event.
 
     Args:
         client: What `connect` returned.
@@ -192,47 +189,37 @@ def run_each(
     name, topic = uuid.uuid4().hex, client.id  # Dask clears this topic when the client has gone
     happened: queue.SimpleQueue = queue.SimpleQueue()
     pending: dict[Future, int] = {}
-    reported = [0] * len(tasks)
+    reported = [0] * len(tasks)  # events of each run
 
     def receive(event: tuple[float, Any]) -> None:
         if not isinstance(event[1], dict) and event[1][0] == name:  # Dask logs dictionaries there
             happened.put(event[1][1:])
 
-    def outcomes(indices: Sequence[int], prefix: str) -> Iterator[tuple[int, Any]]:
+    try:
         with _connection():
+            client.subscribe_topic(topic, receive)
             futures = client.map(
                 lambda index, task, content: content.run(index, task, topic, name),
-                indices,
-                [pickle.dumps(tasks[index]) for index in indices],
-                content=content,
-                key=[f"{function.__name__}-{prefix}-{index:09d}-{name}" for index in indices],
+                range(len(tasks)),
+                list(map(pickle.dumps, tasks)),
+                content=_send(client, function, shared),
+                key=[f"{function.__name__}-{index:09d}-{name}" for index in range(len(tasks))],
                 retries=TRIES - 1,
             )
-        pending.update(zip(futures, indices, strict=True))
-        for future in futures:
-            future.add_done_callback(happened.put)
+        pending.update(zip(futures, range(len(tasks)), strict=True))
         del futures  # a result leaves its worker with the last reference
+        for future in list(pending):
+            future.add_done_callback(happened.put)
         while pending:
             what = happened.get()
             if isinstance(what, Future):
                 index = pending.pop(what)
                 yield index, _outcome(what, tasks[index])
-            elif what[1] == reported[what[0]]:
-                reported[what[0]] += 1
-                on_event(what[0], pickle.loads(what[2]))
-
-    try:
-        with _connection():
-            client.subscribe_topic(topic, receive)
-            content = _send(client, function, shared)
-        suspects = []
-        for index, outcome in outcomes(range(len(tasks)), "run"):
-            if isinstance(outcome, Failure) and isinstance(outcome.error, KilledWorker):
-                suspects.append(index)
-            else:
-                yield index, outcome
-        for suspect in suspects:
-            yield from outcomes([suspect], "alone")
+                continue
+            index, number, event = what
+            if number == reported[index]:
+                reported[index] += 1
+                on_event(index, pickle.loads(event))
     finally:
         with suppress(*LOST):  # the scheduler has gone, and everything on it
             client.unsubscribe_topic(topic)
@@ -287,12 +274,10 @@ def _send(client: Client, function: Function, shared: Any) -> Future:
 
 
 def _archive() -> bytes:
-    """Zip the modules of the package; the same code gives the same bytes."""
-    archive, package = io.BytesIO(), Path(descent.__file__).parent
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as target:
-        for path in sorted(package.rglob("*.py")):
-            target.writestr(zipfile.ZipInfo(str(path.relative_to(package.parent))), path.read_bytes())
-    return archive.getvalue()
+    """Zip the modules of the package."""
+    package = Path(descent.__file__).parent
+    modules = sorted(package.rglob("*.py"))
+    return zipped({str(path.relative_to(package.parent)): path.read_bytes() for path in modules})
 
 
 class _Content:
@@ -303,7 +288,7 @@ class _Content:
     """
 
     def __init__(self, code: bytes = b"", pickled: bytes = b"", versions: dict | None = None, opened=None):
-        """`opened`, or else what `pickled` contains, is (function, shared)."""
+        """Take (function, shared) as `opened`, or `pickled` with the code to unpickle it."""
         self.code, self.pickled, self.versions, self.opened = code, pickled, versions, opened
         self.archive, self.opening = "", threading.Lock()
 

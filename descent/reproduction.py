@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 import yaml
 
@@ -21,9 +22,10 @@ RECORD = paths.REPORTS / "reproduction.md"
 NOT_OF_THE_PIPELINE = ("benchmark.csv", "scheduling.csv", "stage.csv", RECORD.name)
 """Files in reports/ that other commands than `dvc repro` write."""
 
-TOLERANCES = {"accuracy": 0.01, "loss": 0.1}
-"""How far a mean in comparison.csv may be from the committed one on another kind of processor, whose other
-last bits grow over the epochs: absolute for an accuracy, relative for a loss."""
+ACCURACY_TOLERANCE = 0.01
+LOSS_TOLERANCE = 0.1  # relative
+"""The distances that a mean in comparison.csv may have from the committed one on another kind of processor,
+whose other last bits grow over the epochs."""
 
 
 class Outputs(NamedTuple):
@@ -38,7 +40,7 @@ class Verdict(NamedTuple):
 
     Attributes:
         outputs: A row per output: its path, and `identical`, `differs`, `missing` or `new`.
-        means_agree: Whether all statuses are equal, and within TOLERANCES all means of models that did
+        means_agree: Whether all statuses are equal, and within the tolerances all means of models that did
             not diverge.
     """
 
@@ -47,13 +49,14 @@ class Verdict(NamedTuple):
 
     @property
     def identical(self) -> bool:
-        """Whether every output has the same bytes."""
+        """True if every output has the same bytes."""
         return set(self.outputs["second run"]) <= {"identical"}
 
     @property
-    def complete(self) -> bool:
-        """Whether the same outputs exist."""
-        return not set(self.outputs["second run"]) & {"missing", "new"}
+    def reproduced(self) -> bool:
+        """True if every output has the same bytes, or all exist and the means agree."""
+        incomplete = set(self.outputs["second run"]) & {"missing", "new"}
+        return self.identical or (self.means_agree and not incomplete)
 
 
 def verify() -> tuple[Verdict, str]:
@@ -69,7 +72,7 @@ def verify() -> tuple[Verdict, str]:
         clone = Path(folder, _git("rev-parse", "--show-prefix"))  # where this is a folder of the repository
         committed = read_outputs(clone)
         _run_again(clone)
-        verdict = compare(committed, read_outputs(clone))
+        verdict = compare_outputs(committed, read_outputs(clone))
     return verdict, as_markdown(verdict, _git("rev-parse", "--short", "HEAD"), processor(), versions())
 
 
@@ -128,7 +131,7 @@ def read_outputs(root: Path) -> Outputs:
     return Outputs(digests, pd.read_csv(root / paths.REPORTS / "comparison.csv"))
 
 
-def compare(committed: Outputs, again: Outputs) -> Verdict:
+def compare_outputs(committed: Outputs, again: Outputs) -> Verdict:
     """Compare the outputs of two runs."""
     names = list(committed.digests | again.digests)
     words = [_word(committed.digests.get(name), again.digests.get(name)) for name in names]
@@ -151,18 +154,17 @@ def _means_agree(committed: pd.DataFrame, again: pd.DataFrame) -> bool:
     if not committed[keys].equals(again[keys]):
         return False
     rows = committed.status != "diverged"
-    return all(
-        _agree(committed.loc[rows, column], again.loc[rows, column], column.endswith("accuracy_mean"))
-        for column in committed.columns
-        if column.endswith(("accuracy_mean", "loss_mean"))
+    accuracies, losses = (
+        [column for column in committed.columns if column.endswith(f"{kind}_mean")]
+        for kind in ("accuracy", "loss")
     )
-
-
-def _agree(committed: pd.Series, again: pd.Series, accuracies: bool) -> bool:
-    difference = (again - committed).abs()
-    tolerance = TOLERANCES["accuracy"] if accuracies else TOLERANCES["loss"] * committed.abs()
-    both_missing = committed.isna() & again.isna()
-    return bool(((difference <= tolerance) | both_missing).all())
+    return all(
+        np.allclose(again.loc[rows, columns], committed.loc[rows, columns], equal_nan=True, **tolerance)
+        for columns, tolerance in (
+            (accuracies, {"atol": ACCURACY_TOLERANCE, "rtol": 0}),
+            (losses, {"atol": 0, "rtol": LOSS_TOLERANCE}),
+        )
+    )
 
 
 def as_markdown(verdict: Verdict, commit: str, processor: str, versions: Mapping[str, str]) -> str:
@@ -170,24 +172,19 @@ def as_markdown(verdict: Verdict, commit: str, processor: str, versions: Mapping
     counts = verdict.outputs["second run"].value_counts()
     if verdict.identical:
         sentence = "Reproduced to the byte"
-    elif verdict.complete and verdict.means_agree:
+    elif verdict.reproduced:
         sentence = (
             "Not the same bytes. Another kind of processor has other last bits: the means agree within "
-            f"{TOLERANCES['accuracy']:.0%} (accuracies) and {TOLERANCES['loss']:.0%} (losses)"
+            f"{ACCURACY_TOLERANCE:.0%} (accuracies) and {LOSS_TOLERANCE:.0%} (losses)"
         )
     else:
         sentence = "NOT reproduced"
-    lines = [
-        "# The pipeline run again in a fresh clone",
-        "",
-        f"{sentence}: " + ", ".join(f"{count} {word}" for word, count in counts.items()) + ".",
-        "",
-        f"Commit {commit}, on {processor}, with "
-        + ", ".join(f"{name} {version}" for name, version in versions.items())
-        + ".",
-        "",
-        "| output | second run |",
-        "|---|---|",
-        *(f"| {output} | {word} |" for output, word in verdict.outputs.itertuples(index=False)),
-    ]
-    return "\n".join(lines) + "\n"
+    counted = ", ".join(f"{count} {word}" for word, count in counts.items())
+    libraries = ", ".join(f"{name} {version}" for name, version in versions.items())
+    rows = "".join(f"| {output} | {word} |\n" for output, word in verdict.outputs.itertuples(index=False))
+    return (
+        "# The pipeline run again in a fresh clone\n\n"
+        f"{sentence}: {counted}.\n\n"
+        f"Commit {commit}, on {processor}, with {libraries}.\n\n"
+        f"| output | second run |\n|---|---|\n{rows}"
+    )

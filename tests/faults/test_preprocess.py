@@ -61,7 +61,7 @@ FAULTS = {
     "wrong magic": (
         "t10k-images-idx3-ubyte",
         lambda path: change(path, 2, 9),
-        "the magic number is 0x00000903",
+        "bytes that begin with 0x00000903",
     ),
     "wrong dimensions": (
         "t10k-images-idx3-ubyte",
@@ -79,7 +79,7 @@ FAULTS = {
         lambda path: os.truncate(path, 1000),
         "is 1000 bytes long; its",
     ),
-    "empty file": ("train-images-idx3-ubyte", lambda path: os.truncate(path, 0), "is empty"),
+    "empty file": ("train-images-idx3-ubyte", lambda path: os.truncate(path, 0), "is 0 bytes"),
     "missing file": ("train-images-idx3-ubyte", lambda path: path.unlink(), "cannot be read: No such file"),
 }
 

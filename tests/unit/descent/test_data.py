@@ -57,20 +57,24 @@ def test_read_idx_varies_the_last_index_fastest(tmp_path):
 
 
 FAULTS = {
-    "empty file": (IMAGES, b"", "is empty; accepted: an IDX file, which has a header of 16 bytes"),
-    "truncated header": (IMAGES, idx(2)[:7], "is 7 bytes long; accepted: an IDX file"),
+    "empty file": (IMAGES, b"", "is 0 bytes that begin with 0x; accepted: an IDX file"),
+    "truncated header": (IMAGES, idx(2)[:7], "is 7 bytes that begin with 0x00000801; accepted: an IDX file"),
     "wrong magic": (
         IMAGES,
         idx(2, 28, 28, magic=b"<htm"),
-        "the magic number is 0x3c68746d; accepted: 0x00000803 (unsigned bytes, 3 dimensions)",
+        "begin with 0x3c68746d; accepted: an IDX file with 3 dimensions, which begins with 0x00000803",
     ),
-    "labels in place of images": (IMAGES, idx(100), "is 0x00000801; accepted: 0x00000803"),
+    "labels in place of images": (IMAGES, idx(100), "begin with 0x00000801; accepted: "),
     "images in place of labels": (
         LABELS,
         idx(2, 28, 28),
-        "is 0x00000803; accepted: 0x00000801 (unsigned bytes, 1 dimension)",
+        "begin with 0x00000803; accepted: an IDX file with 1 dimension, which",
     ),
-    "numbers of another type": (IMAGES, idx(2, 28, 28, magic=bytes([0, 0, 0x0D, 3])), "is 0x00000d03"),
+    "numbers of another type": (
+        IMAGES,
+        idx(2, 28, 28, magic=bytes([0, 0, 0x0D, 3])),
+        "begin with 0x00000d03",
+    ),
     "another size": (
         "t10k-images-idx3-ubyte",
         idx(2, 27, 28),
@@ -89,7 +93,7 @@ FAULTS = {
         "is 16 bytes long; its header, 4294967295",
     ),
     "no image": (IMAGES, idx(0, 28, 28), "has 2 labels; accepted: 0, the images in"),
-    "no label": (LABELS, idx(0), "has no label"),
+    "no label": (LABELS, idx(0), "is uint8, 0; accepted: whole numbers"),
     "different counts": (LABELS, idx(3), "has 3 labels; accepted: 2, the images in"),
     "label 10": (LABELS, idx(2, data=b"\3\12"), "label 10 at position 1; accepted: 0 to 9"),
 }
@@ -166,7 +170,7 @@ ARRAY_FAULTS = {
     "other numbers": (
         "validation_images",
         lambda path: np.save(path, np.load(path).astype(np.float32)),
-        "is float32, 200 x 28 x 28; accepted: uint8, n x height x width",
+        "is float32, 200 x 28 x 28; accepted: uint8, n x 28 x 28",
     ),
     "flat": ("test_images", lambda path: np.save(path, np.load(path).reshape(-1, 784)), "uint8, 200 x 784"),
     "fewer": ("test_labels", lambda path: np.save(path, np.load(path)[1:]), "has 199 labels; accepted: 200"),

@@ -13,7 +13,7 @@ import pytest
 
 from descent.data import open_raw
 from descent.datasets import IDX_FILES, KNOWN, source_error
-from descent.fetch import DownloadFailed, InvalidSource, download, obtain
+from descent.fetch import DownloadFailed, InvalidSource, Source, download, obtain
 from descent.files import sha256
 from tests.support.http_server import body, serving, status
 from tests.support.images import idx_bytes
@@ -53,7 +53,7 @@ def known(idx_folder):
         title="Bars",
         mirrors=(str(idx_folder),),
         sha256={name: sha256(idx_folder / name) for name in IDX_FILES},
-        package=False,
+        package=None,
     )
 
 
@@ -81,9 +81,7 @@ def test_gzipped_files_are_verified_by_the_checksums_of_what_was_published(known
 
 
 def test_a_download_of_files_without_checksums_of_their_own_trusts_its_source(idx_folder, tmp_path, known):
-    from descent.fetch import Folder
-
-    found = download(dict.fromkeys(IDX_FILES), tmp_path, [Folder(idx_folder)])
+    found = download(dict.fromkeys(IDX_FILES), tmp_path, [Source(str(idx_folder))])
     assert found == known.sha256
 
 
@@ -116,7 +114,7 @@ def emnist(idx_folder):
                 array = idx_bytes(array[16:].reshape(-1, 28, 28).transpose(0, 2, 1).copy())
             else:
                 array = idx_bytes(array[8:] + np.uint8(1))
-            archive.writestr(entry.archive.member(name), gzip.compress(array))
+            archive.writestr(entry.archive.members[name], gzip.compress(array))
         archive.writestr("gzip/emnist-mnist-mapping.txt", b"other members")
     packed = content.getvalue()
     archive = entry.archive._replace(sha256=hashlib.sha256(packed).hexdigest())
@@ -124,12 +122,9 @@ def emnist(idx_folder):
 
 
 def test_members_of_an_archive_are_named_as_those_of_mnist():
-    member = KNOWN["emnist_balanced"].archive.member
-    assert [member(name) for name in IDX_FILES] == [
-        f"gzip/emnist-balanced-{part}-{kind}-ubyte.gz"
-        for part in ("train", "test")
-        for kind in ("images-idx3", "labels-idx1")
-    ]
+    members = KNOWN["emnist_balanced"].archive.members
+    assert list(members) == list(IDX_FILES)
+    assert members["t10k-labels-idx1-ubyte"] == "gzip/emnist-balanced-test-labels-idx1-ubyte.gz"
 
 
 @pytest.mark.parametrize("place", ["url", "folder", "file"])
@@ -153,7 +148,7 @@ def test_an_archive_with_another_checksum_is_rejected(emnist, tmp_path):
     packed, entry = emnist
     other = entry._replace(archive=entry.archive._replace(sha256="0" * 64), mirrors=())
     with serving({"/a.zip": body(packed), "/b.zip": status(404)}) as (url, _):
-        for name, words in (("a", "it has the SHA-256 "), ("b", "404")):
+        for name, words in (("a", "gzip.zip has the SHA-256 "), ("b", "404")):
             with pytest.raises(DownloadFailed) as caught:
                 obtain("emnist_letters", other, tmp_path, {"DATA_SOURCE": f"{url}/{name}.zip"})
             assert words in str(caught.value)

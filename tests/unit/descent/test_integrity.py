@@ -11,7 +11,7 @@ from descent.integrity import (
     RWLOCK,
     Recorded,
     damages,
-    digest,
+    dvc_md5,
     has_digest,
     lock_damage,
     remove_truncated_rwlock,
@@ -33,13 +33,13 @@ def test_the_digest_of_a_folder_is_that_of_dvc(tmp_path):
     (tmp_path / "sub").mkdir()
     (tmp_path / "b.txt").write_text("b")
     (tmp_path / "sub" / "a.txt").write_text("a")
-    assert digest(tmp_path / "b.txt") == "92eb5ffee6ae2fec3ad71c777531578f"
+    assert dvc_md5(tmp_path / "b.txt") == "92eb5ffee6ae2fec3ad71c777531578f"
     expected = digest_by_dvc(tmp_path)
-    assert digest(tmp_path) == expected
+    assert dvc_md5(tmp_path) == expected
     (tmp_path / ".tmp-c.txt").write_text("left by a killed process")
-    assert digest(tmp_path) == expected
+    assert dvc_md5(tmp_path) == expected
     (tmp_path / "sub" / "a.txt").write_text("x")
-    assert digest(tmp_path) != expected and not has_digest(tmp_path, expected)
+    assert dvc_md5(tmp_path) != expected and not has_digest(tmp_path, expected)
 
 
 def digest_by_dvc(folder: Path) -> str:
@@ -97,7 +97,7 @@ def recorded(tmp_path):
     os.makedirs(tmp_path / "cache")
     for name in ("a", "b", "cache/c", "table.csv"):
         (tmp_path / name).write_text("content")
-    md5, cached = digest(tmp_path / "a"), tmp_path / "cache/c"
+    md5, cached = dvc_md5(tmp_path / "a"), tmp_path / "cache/c"
     return [
         Recorded(Path("a"), md5, "train@a", cached),
         Recorded(Path("b"), md5, "train@b", cached),

@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from descent import cli
+from descent import cli, fetch
 from descent.config import OwnDataset, load_yaml
 from descent.data import InvalidData, InvalidSplit, load_dataset, open_raw, preprocess, read_description
 from descent.fetch import DownloadFailed, InvalidSource, copy_source, obtain
-from descent.files import sha256
+from descent.files import sha256, write_bytes
+from descent.files import zipped as zipped_files
 from tests.support.http_server import body, serving, truncated
 from tests.support.images import idx_bytes
 
@@ -48,7 +49,7 @@ def own(source, checksum="0" * 64, **values) -> OwnDataset:
 
 def take(source, folder, **values):
     """Obtain a dataset by its right checksum."""
-    checksum = copy_source(str(source), None, folder.parent / "probe").checksum
+    checksum = copy_source(str(source), None, folder.parent / "probe").published
     return obtain("shapes", own(source, checksum, **values), folder, {})
 
 
@@ -86,7 +87,7 @@ def test_a_folder_and_its_archives_are_the_same_dataset(folder, tmp_path):
 def test_the_checksum_of_a_folder_is_that_of_what_sha256sum_prints(folder, tmp_path):
     command = "LC_ALL=C sha256sum */* | sha256sum"
     done = subprocess.run(["bash", "-c", command], cwd=folder, capture_output=True, text=True, check=True)
-    assert copy_source(str(folder), None, tmp_path / "raw").checksum == done.stdout.split()[0]
+    assert copy_source(str(folder), None, tmp_path / "raw").published == done.stdout.split()[0]
 
 
 def test_a_folder_gives_its_images_and_the_names_of_its_subfolders(folder, tmp_path):
@@ -335,8 +336,8 @@ NPZ_FAULTS = {
         {"images": IMAGES, "labels": LABELS * 0},
         "all labels are equal; accepted: labels from 0",
     ),
-    "objects": ({"images": IMAGES, "labels": np.array([{}] * 60)}, "labels is damaged or of Python objects"),
-    "no image": ({"images": IMAGES[:0], "labels": LABELS[:0]}, "labels: has no label"),
+    "objects": ({"images": IMAGES, "labels": np.array([{}] * 60)}, "is damaged; accepted: a .npz file"),
+    "no image": ({"images": IMAGES[:0], "labels": LABELS[:0]}, "labels: is int64, 0; accepted: whole"),
 }
 
 
@@ -358,25 +359,34 @@ def test_a_file_of_another_kind_is_rejected(tmp_path, content):
     assert "accepted: four IDX files, an .npz file" in rejected(tmp_path / "a.npz", tmp_path)
 
 
+@pytest.mark.parametrize("files", [{}, {"circle.png": b""}])
+def test_a_foreign_images_zip_in_data_raw_is_damaged(folder, tmp_path, files):
+    description = take(folder, tmp_path / "raw", test_images=1)
+    write_bytes(tmp_path / "raw" / "images.zip", zipped_files(files))
+    with pytest.raises(InvalidData, match="images.zip: is damaged"):
+        open_raw(description, tmp_path / "raw")
+
+
 # Sources
 
 
 @pytest.mark.parametrize("name", ["a.zip", "a.tar.gz", "a.npz"])
-def test_one_file_is_taken_from_a_url(folder, tmp_path, name):
+def test_one_file_is_taken_from_a_url(folder, tmp_path, monkeypatch, name):
     if name == "a.npz":
         np.savez(tmp_path / name, images=IMAGES, labels=LABELS)
     else:
         (zipped if name == "a.zip" else tarred)(folder, tmp_path / name)
     content = (tmp_path / name).read_bytes()
     with serving({f"/{name}": [truncated(content), body(content)]}) as (url, requested):
-        checksum = copy_source(str(tmp_path / name), None, tmp_path / "probe").checksum
+        checksum = copy_source(str(tmp_path / name), None, tmp_path / "probe").published
         waits = []
-        obtain("shapes", own(f"{url}/{name}", checksum, test_images=3), tmp_path / "raw", {}, waits.append)
+        monkeypatch.setattr(fetch._download.retry, "sleep", waits.append)
+        obtain("shapes", own(f"{url}/{name}", checksum, test_images=3), tmp_path / "raw", {})
     assert waits == [1] and len(requested) == 2 and read_description(tmp_path / "raw").name == "shapes"
 
 
 def test_a_dataset_that_is_there_needs_no_source(folder, tmp_path):
-    checksum = copy_source(str(folder), None, tmp_path / "probe").checksum
+    checksum = copy_source(str(folder), None, tmp_path / "probe").published
     first = obtain("shapes", own(folder, checksum), tmp_path / "raw", {})
     shutil.rmtree(folder)
     again = obtain("shapes", own(folder, checksum, title="Other"), tmp_path / "raw", {})
@@ -387,13 +397,13 @@ def test_a_source_on_another_machine_is_reported_as_such(tmp_path):
     with pytest.raises(DownloadFailed) as caught:
         obtain("shapes", own("/home/someone/shapes"), tmp_path / "raw", {})
     assert str(caught.value).startswith(
-        "datasets.shapes.source: /home/someone/shapes is not on this machine; "
+        "datasets.shapes.source: /home/someone/shapes: No such file or directory; "
     )
     assert "DATA_SOURCE" in str(caught.value) and "dvc pull" in str(caught.value)
 
 
 def test_data_source_takes_the_place_of_the_source(folder, tmp_path):
-    checksum = copy_source(str(folder), None, tmp_path / "probe").checksum
+    checksum = copy_source(str(folder), None, tmp_path / "probe").published
     entry = own("/home/someone/shapes", checksum)
     obtain("shapes", entry, tmp_path / "raw", {"DATA_SOURCE": str(folder)})
     obtain("shapes", entry, tmp_path / "clone", {"DATA_SOURCE": str(tmp_path / "raw" / "images.zip")})
@@ -412,7 +422,7 @@ def test_changed_data_is_reported_with_the_command_that_helps(folder, tmp_path, 
     source = {"images": folder, "npz": tmp_path / "a.npz", "idx": tmp_path / "idx"}[kind]
     with pytest.raises(DownloadFailed, match=f"not {'0' * 64}; .*python -m descent checksum"):
         obtain("shapes", own(source), tmp_path / "raw", {})
-    assert not list((tmp_path / "raw").iterdir())
+    assert not (tmp_path / "raw").exists()
 
 
 # The command

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from descent import reproduction
-from descent.reproduction import Outputs, as_markdown, compare, other_bytes, read_outputs
+from descent.reproduction import Outputs, as_markdown, compare_outputs, other_bytes, read_outputs
 
 DIGESTS = {"models/m/model.keras": "a", "models/m/history.csv": "b", "reports/report.md": "c"}
 
@@ -22,8 +22,8 @@ def outputs(digests=DIGESTS, **numbers) -> Outputs:
 
 
 def test_the_same_outputs_are_identical():
-    verdict = compare(outputs(), outputs())
-    assert verdict.identical and verdict.complete and verdict.means_agree
+    verdict = compare_outputs(outputs(), outputs())
+    assert verdict.identical and verdict.reproduced and verdict.means_agree
 
 
 @pytest.mark.parametrize(
@@ -35,11 +35,11 @@ def test_the_same_outputs_are_identical():
     ],
 )
 def test_another_output_is_reported_by_its_path(digests, word, complete):
-    verdict = compare(outputs(), outputs(digests))
+    verdict = compare_outputs(outputs(), outputs(digests))
     (path,) = digests.items() ^ DIGESTS.items() if word != "differs" else [("models/m/model.keras", "")]
     words = dict(verdict.outputs.itertuples(index=False))
     assert words.pop(path[0]) == word and set(words.values()) == {"identical"}
-    assert (verdict.identical, verdict.complete) == (False, complete)
+    assert (verdict.identical, verdict.reproduced) == (False, complete)
 
 
 @pytest.mark.parametrize(
@@ -52,24 +52,24 @@ def test_another_output_is_reported_by_its_path(digests, word, complete):
     ],
 )
 def test_means_agree_within_tolerances(numbers, agree):
-    assert compare(outputs(), outputs(**numbers)).means_agree is agree
+    assert compare_outputs(outputs(), outputs(**numbers)).means_agree is agree
 
 
 def test_a_mean_that_is_missing_in_one_run_alone_does_not_agree():
     missing = float("nan")
-    assert compare(outputs(loss=missing), outputs(loss=missing)).means_agree
-    assert not compare(outputs(), outputs(loss=missing)).means_agree
-    assert not compare(outputs(loss=missing), outputs()).means_agree
+    assert compare_outputs(outputs(loss=missing), outputs(loss=missing)).means_agree
+    assert not compare_outputs(outputs(), outputs(loss=missing)).means_agree
+    assert not compare_outputs(outputs(loss=missing), outputs()).means_agree
 
 
 def test_the_means_of_a_diverged_model_may_differ():
     """They depend on the last bits of the processor."""
     first, second = (outputs(status="diverged", loss=loss) for loss in (37.0, 12.0))
-    assert compare(first, second).means_agree
+    assert compare_outputs(first, second).means_agree
 
 
 def test_the_record_has_the_commit_the_machine_and_every_output():
-    text = as_markdown(compare(outputs(), outputs()), "abc123", "A 1", {"keras": "3"})
+    text = as_markdown(compare_outputs(outputs(), outputs()), "abc123", "A 1", {"keras": "3"})
     assert "Reproduced to the byte: 3 identical." in text
     assert "Commit abc123, on A 1, with keras 3." in text
     assert all(f"| {path} | identical |" in text for path in DIGESTS)
@@ -77,9 +77,9 @@ def test_the_record_has_the_commit_the_machine_and_every_output():
 
 def test_the_record_of_other_numbers_says_that_they_are_not_reproduced():
     differs = DIGESTS | {"models/m/model.keras": "x"}
-    text = as_markdown(compare(outputs(), outputs(differs, accuracy=0.5)), "abc123", "A 1", {})
+    text = as_markdown(compare_outputs(outputs(), outputs(differs, accuracy=0.5)), "abc123", "A 1", {})
     assert "NOT reproduced: " in text and "| models/m/model.keras | differs |" in text
-    text = as_markdown(compare(outputs(), outputs(differs)), "abc123", "A 1", {})
+    text = as_markdown(compare_outputs(outputs(), outputs(differs)), "abc123", "A 1", {})
     assert "the means agree within 1% (accuracies) and 10% (losses)" in text
 
 
