@@ -144,7 +144,10 @@ def _checksum(options: argparse.Namespace) -> None:
     except fetch.Unavailable as error:
         sys.exit(f"{fetch.public_url(source)}: {error}")
     except (data.InvalidData, OSError) as error:
-        sys.exit(str(error))
+        text = str(error)
+        for copy in (f"{folder}/images.zip", f"{folder}/images.npz", folder):  # gone by now
+            text = text.replace(copy, fetch.public_url(source))
+        sys.exit(text)
     images, own_test = len(raw.labels), raw.test_labels is not None
     test = max(1, images // 6) if raw.test_labels is None else len(raw.test_labels)
     tested = f"{test:,} test images besides" if own_test else f"{test:,} of them become test images"

@@ -392,7 +392,7 @@ def own_dataset_entry(source: str, checksum: str, test_images: int | None) -> st
     name = re.sub(r"[^A-Za-z0-9_-]+", "_", stem).strip("_-")[:64] or "images"
     name = f"my_{name}"[:64] if name in KNOWN else name
     entry: dict[str, str | int] = {
-        "title": name.replace("_", " ").capitalize(),
+        "title": re.sub("[_-]+", " ", name).capitalize(),
         "source": source,
         "sha256": checksum,
     }
@@ -415,7 +415,7 @@ def load_yaml(text: str) -> Any:
         InvalidParams: It is no YAML, or a mapping in it has a key that stands twice or is no text.
     """
     try:
-        lines = list(map(printable, _key_errors(YAML(typ="safe").compose(text), "")))
+        lines = list(map(printable, _key_errors(YAML(typ="safe").compose(text), "", set())))
         if not lines:
             return YAML(typ="safe").load(text)
     except YAMLError as error:
@@ -425,19 +425,29 @@ def load_yaml(text: str) -> Any:
         raise InvalidParams(f"{place}is not YAML: {' '.join(problem.split())}") from None
     except RecursionError:
         raise InvalidParams("is not YAML: nested too deeply") from None
-    except (ValueError, OverflowError) as error:  # a 13th month, for one
+    except ValueError as error:  # a character that does not exist
         raise InvalidParams(f"is not YAML: {error}") from None
     raise InvalidParams("\n".join(lines))
+
+
+def _shortened(key: str) -> str:
+    return key if len(key) <= 64 else f"{key[:61]}..."
 
 
 KINDS = {"int": "a number", "float": "a number", "bool": "a truth value", "null": "nothing"}
 
 
-def _key_errors(node: Node | None, at: str, seen: frozenset[int] = frozenset()) -> Iterator[str]:
+def _key_errors(node: Node | None, at: str, seen: set[int]) -> Iterator[str]:
     """Describe the keys that stand twice and those that are read as something else than text."""
-    if id(node) in seen:  # an alias of a mapping that it is in
+    if id(node) in seen:  # an alias: of a mapping that it is in, say
         return
-    seen |= {id(node)}
+    seen.add(id(node))
+    if isinstance(node, ScalarNode):
+        try:
+            YAML(typ="safe").constructor.construct_object(node)
+        except (ValueError, KeyError, OverflowError):  # `!!bool x`, a 13th month, 5,000 digits
+            kind, value = KINDS.get(str(node.tag).rpartition(":")[2], "a date"), _shortened(node.value)
+            yield f"line {node.start_mark.line + 1}: {at}: {value!r} cannot be read as {kind}"
     if isinstance(node, SequenceNode):
         for entry in node.value:
             yield from _key_errors(entry, at, seen)
@@ -446,10 +456,18 @@ def _key_errors(node: Node | None, at: str, seen: frozenset[int] = frozenset()) 
     first: dict[str, int] = {}
     for key, value in node.value:
         kind, text, line = key.tag.rpartition(":")[2], str(key.value), key.start_mark.line + 1
-        name = f"{at}.{text}".removeprefix(".") if isinstance(key, ScalarNode) else at or "the file"
+        name = (
+            f"{at}.{_shortened(text)}".removeprefix(".") if isinstance(key, ScalarNode) else at or "the file"
+        )
         if kind not in ("str", "merge"):
-            quotes = f'; a name like this needs quotes: "{text}"' if isinstance(key, ScalarNode) else ""
+            quotes = (
+                f'; a name like this needs quotes: "{_shortened(text)}"'
+                if isinstance(key, ScalarNode)
+                else ""
+            )
             yield f"line {line}: {name}: the key is {KINDS.get(kind, f'a {kind}')}, not a text{quotes}"
+        elif re.search(r"[\ud800-\udfff]", text):
+            yield f"line {line}: {name}: the key has half of a surrogate pair"
         elif text in first:
             yield f"line {line}: {name}: the key is there twice, first in line {first[text]}"
         first.setdefault(text, line)
@@ -485,7 +503,7 @@ def _place(error: Mapping, raw: Any) -> tuple:
 
 def _error_lines(error: Mapping, keys: tuple, raw: Any, schema: type[BaseModel]) -> Iterator[str]:
     is_key = error["loc"][-1:] == ("[key]",)
-    name = ".".join(map(str, keys))
+    name = ".".join(_shortened(str(key)) for key in keys)
     section, accepted = _expected(error["loc"][:-2] if is_key else error["loc"], schema)
     value = raw
     for key in keys if error["type"] != "missing" else ():

@@ -63,10 +63,9 @@ def _emnist(
 ) -> KnownDataset:
     """Describe a split of EMNIST; all of them are in one archive of 562 MB.
 
-    The archive's checksum is that of TensorFlow Datasets (url_checksums/emnist.txt), its address that of
-    torchvision 0.18. The numbers of images are those on NIST's page, nist.gov/itl/products-and-services/
-    emnist-dataset. Its files have rows and columns exchanged (documented in TensorFlow Datasets), and
-    the letters' labels start at 1 (documented in torchvision).
+    The archive's address is that of torchvision 0.18. The numbers of images are those on NIST's page,
+    nist.gov/itl/products-and-services/emnist-dataset. Its files have rows and columns exchanged
+    (documented in TensorFlow Datasets), and the letters' labels start at 1 (documented in torchvision).
     """
     return KnownDataset(
         title=title,
@@ -120,8 +119,7 @@ KNOWN = {
             "http://yann.lecun.com/exdb/mnist/"
         ),
     ),
-    # Checksums of the uncompressed files in Debian's package dataset-fashion-mnist, whose compressed
-    # data are those with the published checksums (TensorFlow Datasets, url_checksums/fashion_mnist.txt).
+    # Checksums of the uncompressed files.
     # Classes, licence and citation: github.com/zalandoresearch/fashion-mnist.
     "fashion_mnist": KnownDataset(
         title="Fashion-MNIST",
@@ -155,7 +153,7 @@ KNOWN = {
             "machine learning algorithms, 2017, arXiv:1708.07747"
         ),
     ),
-    # Checksums of the gzipped files as published (TensorFlow Datasets, url_checksums/kmnist.txt).
+    # Checksums of the gzipped files as published.
     # Licence and citation: github.com/rois-codh/kmnist; names of the classes: torchvision.
     "kmnist": KnownDataset(
         title="Kuzushiji-MNIST",
@@ -184,7 +182,18 @@ KNOWN = {
     "emnist_letters": _emnist("letters", "EMNIST Letters", string.ascii_lowercase, 124_800, first_label=1),
     "emnist_mnist": _emnist("mnist", "EMNIST MNIST", DIGITS, 60_000),
 }
-"""The datasets that `data` in params.yaml can name. The checksums decide, not where the files come from."""
+"""The datasets that `data` in params.yaml can name. The checksums decide, not where the files come from.
+
+How they were verified:
+
+- mnist: on the files, from the Python package.
+- fashion_mnist: on the files, from Debian's package dataset-fashion-mnist. Once the file names and times that
+  Debian removes from the gzip headers are back, they have the SHA-256 in TensorFlow Datasets
+  (url_checksums/fashion_mnist.txt).
+- kmnist: two independent lists agree on all four, TensorFlow Datasets (url_checksums/kmnist.txt) and
+  torchvision for Ruby; train-labels also on a file, which has the MD5 in torchvision as well.
+- emnist: the 562 MB were not at hand; TensorFlow Datasets (url_checksums/emnist.txt) and MLDatasets.jl agree.
+"""
 
 
 def source_error(source: str) -> str | None:

@@ -1,0 +1,191 @@
+"""Any edit of params.yaml that cannot work gets clear lines, and nothing is written."""
+
+import copy
+import io
+import re
+
+import pytest
+from dvc.utils.serialize import load_yaml as load_as_dvc
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from ruamel.yaml import YAML
+
+from descent.config import InvalidParams, load_yaml, read_params
+from stages import download
+from tests.support.small_params import ROOT
+
+TEXT = (ROOT / "params.yaml").read_text()
+LIST = "[x, x, x, x, x, x, x, x, x]"
+ALIASES = "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12))
+
+
+def error_lines(path, text: str | bytes) -> list[str]:
+    """Write params.yaml and read it; return the error lines without the file's name, none if it is valid."""
+    path.write_bytes(text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass"))
+    try:
+        read_params(path)
+    except InvalidParams as error:
+        lines = str(error).split("\n")
+        assert all(line.startswith(f"{path}: ") for line in lines)
+        return [line.removeprefix(f"{path}: ") for line in lines]
+    assert load_as_dvc(str(path)) == load_yaml(path.read_text()), "DVC reads something else"
+    return []
+
+
+def is_clear(line: str) -> bool:
+    """Return whether a line can be printed and read, and says what is wrong or what is accepted."""
+    kinds = ("; accepted: ", "is not YAML: ", ": the key ", "cannot be read")
+    return line.isprintable() and len(line) < 700 and any(kind in line for kind in kinds)
+
+
+# Edits of the text
+
+EDITS = {
+    # what is replaced, by what, what the line begins with
+    "tab": ("  batch_8:", "\tbatch_8:", "line 38: is not YAML: found character '\\t'"),
+    "control character": ("data: mnist", "data: mnist\x1b[31m", "is not YAML: unacceptable character #x001b"),
+    "escape in a value": ("data: mnist", r'data: "\e[31m"', r"data: '\x1b[31m' is not accepted"),
+    "escape in a name": ("  batch_8:", r'  "\e[31m":', r"models: '\x1b[31m' is not accepted"),
+    "half a character": ("data: mnist", r'"\ud800": 1', r"line 11: \ud800: the key has half of a surr"),
+    "no such character": ("data: mnist", r'data: "\U00110000"', "is not YAML: "),
+    "no such escape": ("data: mnist", r'data: "\q"', "line 11: is not YAML: found unknown escape"),
+    "two documents": ("data: mnist", "data: mnist\n---\n", "line 12: is not YAML: but found another document"),
+    "alias of nothing": ("epochs: 20", "epochs: *x", "line 35: is not YAML: found undefined alias 'x'"),
+    "merge of a number": ("  rate_100:\n", "  rate_100:\n    <<: 3\n", "line 48: is not YAML: expected a map"),
+    "copied by alias": (
+        "  batch_full:\n    batch_size: full        # all training images in one step: 20 epochs are 20 updates\n"
+        "    learning_rate: 0.01\n  rate_100:\n    batch_size: 128\n    learning_rate: 100\n",
+        "  batch_full: &x\n    batch_size: full\n    learning_rate: 0.01\n  rate_100: *x\n",
+        "",  # these two are in no study together: fine
+    ),
+    "tag of Python": ("epochs: 20", "epochs: !!python/object/apply:os.system [id]", "line 35: is not YAML: "),
+    "unknown tag": ("epochs: 20", "epochs: !days 20", "line 35: is not YAML: could not determine"),
+    "text by tag": ("epochs: 20", "epochs: !!str 20", "train.epochs: '20' is not accepted"),
+    "no truth value": ("epochs: 20", "epochs: !!bool x", "line 35: train.epochs: 'x' cannot be read as a truth"),
+    "no number": ("epochs: 20", "epochs: !!int x", "line 35: train.epochs: 'x' cannot be read as a number"),
+    "5000 digits": ("epochs: 20", f"epochs: {'9' * 5000}", "line 35: train.epochs: '9999"),
+    "13th month": ("epochs: 20", "epochs: 2026-13-01", "line 35: train.epochs: '2026-13-01' cannot be read"),
+    "infinite by size": ("learning_rate: 100\n", "learning_rate: 1e999\n", "models.rate_100.learning_rate: inf"),
+    "truth value": ("epochs: 20", "epochs: true", "train.epochs: True is not accepted"),
+    "base 60": ("epochs: 20", "epochs: 1:30", "train.epochs: '1:30' is not accepted"),
+    "empty": ("epochs: 20", "epochs:", "train.epochs: None is not accepted"),
+    "a list as key": ("data: mnist", "data: mnist\n? [a]\n: 1", "line 12: the file: the key is a seq"),
+    "a long key": ("epochs: 20", f"? {'k' * 3000}\n  : 20", f"train.epochs: is missing|train.{'k' * 61}...: is"),
+    "nested deeply": ("epochs: 20", f"epochs: {'[' * 1200}{']' * 1200}", "is not YAML: nested too deeply"),
+    "nested by aliases": ("data: mnist", f"data: mnist\na0: &a0 {LIST}\n{ALIASES}", "a0: is not a known key"),
+    "itself": ("\nmodels:\n", "\nmodels: &m\n  x: *m\n", "models.x.batch_size: is missing"),
+    "a name of folders": ("  batch_8:", "  ../batch_8:", "models: '../batch_8' is not accepted"),
+    "a name with a dot": ("  batch_8:", "  batch.8:", "models: 'batch.8' is not accepted"),
+    "a name with a space": ("  batch_8:", "  batch 8:", "models: 'batch 8' is not accepted"),
+    "a name but for case": ("  batch_8:", "  Baseline:", "models: 'baseline' is not accepted; accepted: a name"),
+    "a name of 65": ("  batch_8:", f"  {'k' * 65}:", "models: 'kkkk"),
+    "interpolation": ("data: mnist", "data: ${models}", "data: '${models}' is not accepted"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_an_edit_of_the_text_gets_its_line(tmp_path, edit):
+    old, new, expected = EDITS[edit]
+    assert TEXT.count(old) >= 1
+    lines = error_lines(tmp_path / "params.yaml", TEXT.replace(old, new, 1))
+    assert all(map(is_clear, lines)), lines
+    assert all(any(line.startswith(start) for line in lines) for start in filter(None, expected.split("|")))
+    assert lines or not expected
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-8", "utf-16", "latin-1"])
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
+def test_an_encoding_is_read_or_named(tmp_path, encoding, newline):
+    text = TEXT.replace("Which batch size", "Wh\xefch batch size").replace("\n", newline)
+    lines = error_lines(tmp_path / "params.yaml", text.encode(encoding))
+    assert lines == [] or (len(lines) == 1 and lines[0].startswith("cannot be read: 'utf-8' codec"))
+    assert bool(lines) == (encoding in ("utf-16", "latin-1"))
+
+
+# Edits of the structure
+
+SCALARS = [
+    None, True, False, 0, -1, 1, 2**63, 10**400, 1e-320, 1e308, float("nan"), float("inf"), -float("inf"),
+    "", " ", "x" * 5000, "a/b", ".", "..", "a b", "~", "yes", "1e-7", "010", "full", "sgd", "adam", "baseline",
+    "BASELINE", "mnist", "key", "item", "\x1b[31mred", "\u202e", "a\nb", "a\tb", "${data}", "{x}", "%s",
+]  # fmt: skip
+VALUES = [*SCALARS, [], {}, [[]], [[8]], [None], [True], [1.5], ["full", "full"], {"a": 1}, {"batch_size": 8}]
+OPERATIONS = ("delete", "rename", "copy", "swap", "replace", "list", "mapping", "append", "insert")
+
+
+def places(value, at=()):
+    """Yield every place in nested mappings and lists but the outermost, as a tuple of keys."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, entry in inner:
+        yield (*at, key)
+        yield from places(entry, (*at, key))
+
+
+def parent(raw, place):
+    """Return the mapping or list that has this place."""
+    for key in place[:-1]:
+        raw = raw[key]
+    return raw
+
+
+def mutate(raw: dict, data: st.DataObject) -> None:
+    """Change one place of the parameters as an editor might, or as nobody would."""
+    place, other = (data.draw(st.sampled_from(list(places(raw)))) for _ in range(2))
+    section, last = parent(raw, place), place[-1]
+    value, name = data.draw(st.sampled_from(VALUES)), data.draw(st.sampled_from(SCALARS))
+    operation = data.draw(st.sampled_from(OPERATIONS))
+    before = copy.deepcopy(section[last])
+    if operation == "delete":
+        del section[last]
+    elif operation == "swap":
+        second = parent(raw, other)
+        section[last], second[other[-1]] = copy.deepcopy(second[other[-1]]), before
+    elif operation == "append" and isinstance(section, list):
+        section.append(value)
+    elif operation in ("rename", "copy", "insert") and isinstance(section, dict):
+        section[name] = value if operation == "insert" else before
+        if operation == "rename" and name != last:
+            del section[last]
+    else:
+        section[last] = {"list": [before], "mapping": {name: before}}.get(operation, value)
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.data())
+def test_a_change_of_the_structure_is_accepted_or_named(tmp_path_factory, data):
+    raw, text = load_yaml(TEXT), io.StringIO()
+    for _ in range(data.draw(st.integers(1, 3))):
+        mutate(raw, data)
+    YAML().dump(raw, text)
+    lines = error_lines(tmp_path_factory.getbasetemp() / "structure.yaml", text.getvalue())
+    assert all(map(is_clear, lines)), lines
+
+
+@pytest.mark.parametrize(
+    "place", [pytest.param(place, id=".".join(map(str, place))) for place in places(load_yaml(TEXT))]
+)
+def test_a_line_names_the_place_and_the_value(tmp_path, place):
+    raw, text = load_yaml(TEXT), io.StringIO()
+    parent(raw, place)[place[-1]] = {"nonsense": -1}
+    YAML().dump(raw, text)
+    lines = error_lines(tmp_path / "params.yaml", text.getvalue())
+    keys = [key for key in place if isinstance(key, str)]
+    about = [line for line in lines if re.match(rf"{re.escape('.'.join(keys))}\b", line)]
+    assert about and all(map(is_clear, lines)), lines
+    assert "nonsense" in " ".join(about)
+
+
+# What is written
+
+
+@pytest.mark.parametrize("edit", [edit for edit in EDITS if EDITS[edit][2]])
+def test_the_first_stage_prints_the_lines_and_writes_nothing(tmp_path, monkeypatch, capsys, edit):
+    old, new, _ = EDITS[edit]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data/raw").mkdir(parents=True)
+    lines = error_lines(tmp_path / "params.yaml", TEXT.replace(old, new, 1))
+    with pytest.raises(SystemExit) as caught:
+        download.main()
+    assert caught.value.code == 2
+    assert capsys.readouterr() == ("", "".join(f"params.yaml: {line}\n" for line in lines))
+    assert {path.name for path in tmp_path.rglob("*")} == {"params.yaml", "data", "raw"}
