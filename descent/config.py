@@ -7,14 +7,23 @@ number, and a key that stands twice is rejected.
 import datetime
 import io
 import itertools
+import json
 import re
 import reprlib
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, TypeGuard, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeGuard, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 from ruamel.yaml import YAML, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
@@ -33,6 +42,10 @@ JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
 
 class InvalidParams(ValueError):
     """params.yaml is not valid; the text has one line per error: the key, its value, what is accepted."""
+
+
+class InvalidRates(ValueError):
+    """The learning rates of the tuned models cannot be read; one line with the remedy."""
 
 
 class Conflict(NamedTuple):
@@ -70,6 +83,12 @@ def _text(value: Any) -> Any:
     return line
 
 
+def _different(values: Any) -> Any:
+    if values and len(set(values)) < len(values):
+        raise ValueError("a value stands twice")
+    return values
+
+
 def _source(value: str) -> str:
     if error := source_error(value):
         raise conflicts(Conflict("", public_url(value), error))
@@ -80,14 +99,26 @@ Number = Annotated[float, BeforeValidator(_number), Field(strict=True, allow_inf
 Whole = Annotated[int, BeforeValidator(_whole), Field(strict=True)]
 Text = Annotated[str, BeforeValidator(_text), Field(min_length=1, max_length=500)]
 BatchSize = Literal["full"] | Annotated[Whole, Field(ge=1)]
+Different = AfterValidator(_different)
+if TYPE_CHECKING:
+    Optimizer = str
+else:
+    Optimizer = Literal[tuple(OPTIMIZERS)]
 Seeds = Annotated[
     tuple[Annotated[Whole, Field(ge=0, lt=2**31)], ...],
+    Different,
     Field(min_length=1, description="a list of different whole numbers from 0 to 2147483647, at least one"),
 ]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 NAME = "of at most 64 ASCII letters, digits, _ and -, the first a letter or digit"
+BATCH_SIZE = "a whole number from 1 to preprocess.training_images, or full"
 FRACTION = "a number from 0 up to, but not, 1"
 TEXT = "a text of at most 500 printable characters"
+
+
+def images_per_update(batch_size: int | Literal["full"], images: int) -> int:
+    """Return a batch size as a number: `full` means all `images` training images."""
+    return images if batch_size == "full" else batch_size
 
 
 class Section(BaseModel):
@@ -109,17 +140,10 @@ class OwnDataset(Section):
         pattern=r"^[0-9a-f]{64}$",
         description="64 hexadecimal digits, which `python -m descent checksum SOURCE` prints",
     )
-    classes: tuple[Text, ...] | None = Field(
+    classes: Annotated[tuple[Text, ...] | None, Different] = Field(
         None, min_length=2, max_length=1000, description="a list of 2 to 1000 different class names"
     )
     test_images: Whole | None = Field(None, ge=1, description="a whole number from 1 up")
-
-    @model_validator(mode="after")
-    def _classes_differ(self):
-        if self.classes and len(set(self.classes)) < len(self.classes):
-            accepted = type(self).model_fields["classes"].description
-            raise conflicts(Conflict("classes", list(self.classes), accepted))
-        return self
 
 
 class Preprocess(Section):
@@ -141,9 +165,7 @@ class Network(Section):
     activation: Literal[ACTIVATIONS] = Field(  # type: ignore[valid-type]
         ACTIVATION, description=f"one of {', '.join(ACTIVATIONS)}"
     )
-    optimizer: Literal[tuple(OPTIMIZERS)] = Field(  # type: ignore[valid-type]
-        OPTIMIZER, description=f"one of {OPTIMIZER_NAMES}"
-    )
+    optimizer: Optimizer = Field(OPTIMIZER, description=f"one of {OPTIMIZER_NAMES}")
 
 
 class Train(Section):
@@ -152,17 +174,11 @@ class Train(Section):
     epochs: Whole = Field(ge=1, le=100_000, description="a whole number from 1 to 100000")
     seeds: Seeds
 
-    @model_validator(mode="after")
-    def _seeds_differ(self):
-        if len(set(self.seeds)) < len(self.seeds):
-            raise conflicts(Conflict("seeds", list(self.seeds), "a list of different whole numbers"))
-        return self
-
 
 class Model(Network):
     """One model, or one cell of the sweep's grid."""
 
-    batch_size: BatchSize = Field(description="a whole number from 1 to preprocess.training_images, or full")
+    batch_size: BatchSize = Field(description=BATCH_SIZE)
     learning_rate: Number = Field(gt=0, description="a finite number above 0")
     momentum: Number | None = Field(None, ge=0, lt=1, description=FRACTION)
     rho: Number | None = Field(None, ge=0, lt=1, description=FRACTION)
@@ -193,7 +209,7 @@ class Model(Network):
 
     def images_per_update(self, images: int) -> int:
         """Return the batch size as a number: `full` means all `images` training images."""
-        return images if self.batch_size == "full" else self.batch_size
+        return images_per_update(self.batch_size, images)
 
     def run_settings(self, images: int, epochs: int, seed: int) -> RunSettings:
         """Return the settings of one run of this model on `images` training images."""
@@ -209,39 +225,44 @@ class Model(Network):
         )
 
 
+class TunedModel(Section):
+    """A model at the best learning rate that the sweep finds for its batch size and optimizer."""
+
+    batch_size: BatchSize = Field(description=BATCH_SIZE)
+    optimizer: Optimizer | None = Field(None, description=f"one of {OPTIMIZER_NAMES}")
+
+
+class Tuned(Section):
+    """The models that are trained after the sweep, and their seeds."""
+
+    seeds: Seeds
+    models: dict[Name, TunedModel] = Field(description=f"models, each with a name {NAME}")
+
+
 class Study(Section):
     """A question, and the models that are compared to answer it."""
 
     question: Text = Field(description=TEXT)
-    models: tuple[str, ...] = Field(min_length=1, description="a list of names from models, at least two")
+    models: Annotated[tuple[str, ...], Different] = Field(
+        min_length=1, description="a list of different names from models and tuned.models, at least two"
+    )
 
 
 class Sweep(Section):
     """A grid of settings: every combination is a run."""
 
-    batch_sizes: tuple[BatchSize, ...] = Field(
+    batch_sizes: Annotated[tuple[BatchSize, ...], Different] = Field(
         min_length=1,
         description="a list of different whole numbers from 1 to preprocess.training_images, or full",
     )
-    learning_rates: tuple[Annotated[Number, Field(gt=0)], ...] = Field(
+    learning_rates: Annotated[tuple[Annotated[Number, Field(gt=0)], ...], Different] = Field(
         min_length=1, description="a list of different finite numbers above 0, at least one"
     )
-    optimizers: tuple[Literal[tuple(OPTIMIZERS)], ...] | None = Field(  # type: ignore[valid-type]
+    optimizers: Annotated[tuple[Optimizer, ...] | None, Different] = Field(
         None, min_length=1, description=f"a list of different names of {OPTIMIZER_NAMES}"
     )
     seeds: Seeds
     epochs: Whole = Field(ge=1, le=100_000, description="a whole number from 1 to 100000")
-
-    @model_validator(mode="after")
-    def _values_differ(self):
-        found = []
-        for name in ("batch_sizes", "learning_rates", "optimizers", "seeds"):
-            values = getattr(self, name) or ()
-            if len(set(values)) < len(values):
-                found.append(Conflict(name, list(values), type(self).model_fields[name].description))
-        if found:
-            raise conflicts(*found)
-        return self
 
 
 class Params(Section):
@@ -255,6 +276,7 @@ class Params(Section):
     models: dict[Name, Model] = Field(min_length=1, description=f"at least one model, with a name {NAME}")
     studies: dict[Name, Study] = Field(min_length=1, description=f"at least one study, with a name {NAME}")
     sweep: Sweep
+    tuned: Tuned
 
     @model_validator(mode="after")
     def _fill_in_and_compare(self):
@@ -291,31 +313,34 @@ class Params(Section):
             yield Conflict("data", self.data, f"one of {names}")
 
     def _model_conflicts(self) -> Iterator[Conflict]:
-        for key, names in (("models", self.models), ("studies", self.studies)):
-            yield from _same_but_for_case(key, names)
+        yield from _same_but_for_case("studies", self.studies)
+        yield from _same_but_for_case("models", [*self.models, *self.tuned.models])
+        for name in filter(lambda name: name.lower() == paths.TUNED.name, self.models):
+            yield Conflict("models", name, f"another name: {paths.TUNED} holds the tuned models")
         for name, model in self.models.items():
             for conflict in model.foreign_constants():
                 yield conflict._replace(key=f"models.{name}.{conflict.key}")
             yield from self._batch_size_conflicts(f"models.{name}.batch_size", model.batch_size)
+        for name, tuned in self.tuned.models.items():
+            yield from self._batch_size_conflicts(f"tuned.models.{name}.batch_size", tuned.batch_size)
 
     def _study_conflicts(self) -> Iterator[Conflict]:
+        known = [*self.models, *self.tuned.models]
         for name, study in self.studies.items():
-            key, unknown = f"studies.{name}.models", set(study.models) - self.models.keys()
+            key, unknown = f"studies.{name}.models", set(study.models) - set(known)
             for model in sorted(unknown):
-                yield Conflict(key, model, f"one of {', '.join(self.models)}")
-            if len(set(study.models)) < len(study.models):
-                yield Conflict(key, list(study.models), "each model once")
-            elif len(study.models) == 1 and len(self.models) > 1:
+                yield Conflict(key, model, f"one of {', '.join(known)}")
+            if len(study.models) == 1 and len(self.models) > 1:
                 yield Conflict(
                     key, list(study.models), "at least two models: one has nothing to be compared with"
                 )
             elif not unknown:
-                yield from self._equal_models(key, study.models)
+                yield from self._equal_models(key, [model for model in study.models if model in self.models])
 
-    def _equal_models(self, key: str, names: tuple[str, ...]) -> Iterator[Conflict]:
+    def _equal_models(self, key: str, names: Iterable[str]) -> Iterator[Conflict]:
         images = self.preprocess.training_images
         runs = {name: self.models[name].run_settings(images, epochs=1, seed=0) for name in names}
-        for one, other in itertools.combinations(names, 2):
+        for one, other in itertools.combinations(runs, 2):
             if runs[one] == runs[other]:
                 yield Conflict(key, [one, other], "models that differ: the settings of these two are equal")
 
@@ -333,25 +358,59 @@ class Params(Section):
                 key, size, f"a whole number from 1 to {images} (preprocess.training_images), or full"
             )
 
+    def with_rates(self, rates: Mapping[str, float]) -> "Params":
+        """Return params with the tuned models among the models, at these learning rates by name."""
+        rows = self.tuned_rows()
+        tuned = {name: self._cell(*row, rates[name]) for name, row in rows.items()}
+        return self.model_copy(update={"models": self.models | tuned})
+
+    def tuned_rows(self) -> dict[str, tuple[str, int]]:
+        """Return optimizer and batch size of each tuned model: its row of the sweep."""
+        images = self.preprocess.training_images
+        return {
+            name: (model.optimizer or self.network.optimizer, images_per_update(model.batch_size, images))
+            for name, model in self.tuned.models.items()
+        }
+
+    def seeds(self, model: str) -> tuple[int, ...]:
+        """Return the seeds of a model's runs."""
+        return self.tuned.seeds if model in self.tuned.models else self.train.seeds
+
+    def results(self, model: str) -> Path:
+        """Return the folder of a model's results, relative to models/."""
+        return Path(paths.TUNED.name, model) if model in self.tuned.models else Path(model)
+
     def model_runs(self, model: str) -> list[RunSettings]:
-        """Return the settings of a model's runs, one per seed, in the order of train.seeds."""
+        """Return the settings of a model's runs, one per seed; a tuned model needs `with_rates`."""
         images, epochs = self.preprocess.training_images, self.train.epochs
-        return [self.models[model].run_settings(images, epochs, seed) for seed in self.train.seeds]
+        return [self.models[model].run_settings(images, epochs, seed) for seed in self.seeds(model)]
 
     def sweep_runs(self) -> list[RunSettings]:
-        """Return the settings of the sweep's runs, in the order of its table."""
-        sweep, images = self.sweep, self.preprocess.training_images
-        assert sweep.optimizers is not None  # filled in by the validator
-        values = itertools.product(sweep.optimizers, sweep.batch_sizes, sweep.learning_rates, sweep.seeds)
+        """Return the settings of the runs of the sweep's grid, in the order of its table."""
+        assert self.sweep.optimizers is not None  # filled in by the validator
+        rows = itertools.product(self.sweep.optimizers, self.sweep.batch_sizes)
+        return [run for row in rows for run in self._row_runs(*row)]
+
+    def tuning_runs(self) -> list[RunSettings]:
+        """Return the settings of the sweep's runs that choose the learning rates of the tuned models."""
+        return [run for row in self.tuned_rows().values() for run in self._row_runs(*row)]
+
+    def _row_runs(self, optimizer: str, size: int | Literal["full"]) -> list[RunSettings]:
+        """Return the runs of one batch size and optimizer: all learning rates, all seeds."""
+        images, sweep = self.preprocess.training_images, self.sweep
         return [
-            Model(batch_size=size, learning_rate=rate, optimizer=optimizer)
-            .with_defaults(self.network)
-            .run_settings(images, sweep.epochs, seed)
-            for optimizer, size, rate, seed in values
+            self._cell(optimizer, size, rate).run_settings(images, sweep.epochs, seed)
+            for rate in sweep.learning_rates
+            for seed in sweep.seeds
         ]
 
+    def _cell(self, optimizer: str, size: int | Literal["full"], rate: float) -> Model:
+        """Return the model of a cell of the sweep."""
+        model = Model(batch_size=size, learning_rate=rate, optimizer=optimizer)
+        return model.with_defaults(self.network)
 
-def _same_but_for_case(key: str, names: Mapping[str, Any]) -> Iterator[Conflict]:
+
+def _same_but_for_case(key: str, names: Iterable[str]) -> Iterator[Conflict]:
     seen: dict[str, str] = {}
     for name in names:
         if other := seen.get(name.lower()):
@@ -384,6 +443,21 @@ def read_params_or_exit(path: Path | str = paths.PARAMS) -> Params:
     except InvalidParams as error:
         print(error, file=sys.stderr)
         raise SystemExit(2) from None
+
+
+def with_tuned(params: Params, path: Path = paths.RATES) -> Params:
+    """Return params with the tuned models among the models, at the rates that the sweep wrote to `path`.
+
+    Raises:
+        InvalidRates: The file is missing, damaged, or lacks a model.
+    """
+    try:
+        return params.with_rates(json.loads(path.read_text(encoding="utf-8")))
+    except KeyError as error:
+        reason = f"has no learning rate for {error.args[0]}"
+    except (OSError, ValueError, TypeError) as error:
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+    raise InvalidRates(f"{path}: {reason}; `dvc repro sweep` writes it")
 
 
 def own_dataset_entry(source: str, checksum: str, test_images: int | None) -> str:

@@ -11,8 +11,12 @@ SWEEP_RUNS = Path("data/sweep/runs")
 SWEEP_PLANES = Path("data/sweep/planes")
 """The planes in which the explorer draws the runs' trajectories."""
 MODELS = Path("models")
+TUNED = MODELS / "tuned"
+"""The results of the models that are trained at the sweep's best learning rates."""
 REPORTS = Path("reports")
 SWEEP_TABLE = REPORTS / "sweep.csv"
+RATES = REPORTS / "rates.json"
+"""The learning rate of each tuned model."""
 EXPLORER = REPORTS / "explorer.html"
 FIGURES = REPORTS / "figures"
 TIMINGS = Path("timings")

@@ -20,7 +20,7 @@ import pandas as pd
 
 from descent.engine.settings import RunSettings
 from descent.files import finite, replacing, write_array, write_json, write_table
-from descent.metrics import FINAL_METRICS
+from descent.metrics import EPOCH_METRICS, FINAL_METRICS, TEST_METRICS
 
 STATUSES = ("diverged", "collapsed", "stalled", "undertrained", "learned")
 """From the worst to the best."""
@@ -43,6 +43,9 @@ STALLED_UPDATES = 10
 
 LEARNED_BELOW = 0.5
 """Learned: a loss below this share of guessing."""
+
+IDENTITY = ("model", "batch_size", "learning_rate", "optimizer", "seed")
+"""The columns that tell the runs of several models apart."""
 
 LIBRARIES = ("tensorflow", "keras", "numpy", "dask", "dvc", "mlflow")
 """Their versions are recorded with each training."""
@@ -181,6 +184,32 @@ def write_results(
     with replacing(folder / "model.keras") as temporary:
         shutil.copyfile(replicate(folder, metrics["best_seed"]), temporary)
     return metrics
+
+
+def identity(model: str, run: RunSettings) -> dict[str, Any]:
+    """Return IDENTITY of a run."""
+    return {"model": model, **{name: getattr(run, name) for name in IDENTITY[1:]}}
+
+
+def write_run_tables(folder: Path, runs: Sequence[tuple[dict[str, Any], Any]], classes: int) -> None:
+    """Write the runs of several models as two tables: runs.csv, how each ended, and history.csv.
+
+    Args:
+        folder: Where to write.
+        runs: Pairs of a run's `identity` and its `training.TrainedRun`.
+        classes: The number of classes.
+    """
+    ends = [
+        who
+        | {"status": status(run.history, classes)}
+        | {metric.key: finite(getattr(run, metric.key)) for metric in TEST_METRICS}
+        for who, run in runs
+    ]
+    columns = [*IDENTITY, "status", *(metric.key for metric in TEST_METRICS)]
+    write_table(folder / "runs.csv", pd.DataFrame(ends, columns=columns))
+    epochs = [who | epoch for who, run in runs for epoch in run.history]
+    columns = [*IDENTITY, "epoch", "updates", *(metric.key for metric in EPOCH_METRICS)]
+    write_table(folder / "history.csv", pd.DataFrame(epochs, columns=columns))
 
 
 def replicate(folder: Path, seed: int) -> Path:

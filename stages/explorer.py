@@ -1,9 +1,9 @@
-"""Make the page to play with: data/, models/, reports/*.csv -> reports/explorer.html."""
+"""Make the page to play with: data/, models/, comparison.csv and rates.json -> reports/explorer.html."""
 
 import sys
 
 from descent import paths, process, sweep
-from descent.config import read_params_or_exit
+from descent.config import InvalidRates, read_params_or_exit, with_tuned
 from descent.data import InvalidData, load_dataset
 from descent.files import error_line, write_text
 from descent.report import tables
@@ -15,16 +15,14 @@ def main() -> None:
     """Run the stage."""
     params = read_params_or_exit()
     try:
-        dataset = load_dataset()
+        params, dataset = with_tuned(params), load_dataset()
         runs = sweep.open_cache(dataset, paths.SWEEP_RUNS)
         planes = sweep.PlaneCache(paths.SWEEP_PLANES, runs, len(dataset.train.labels))
         with process.interruptible():
-            comparison, mistakes = (
-                tables.read_table(paths.REPORTS / f"{name}.csv") for name in ("comparison", "mistakes")
-            )
-            text = page(content(params, dataset, comparison, mistakes, runs, planes))
+            comparison = tables.read_table(paths.REPORTS / "comparison.csv")
+            text = page(content(params, dataset, comparison, runs, planes))
             write_text(paths.EXPLORER, text)
-    except (InvalidData, tables.InvalidResults, sweep.DamagedRun) as error:
+    except (InvalidData, InvalidRates, tables.InvalidResults, sweep.DamagedRun) as error:
         sys.exit(str(error))
     except OSError as error:  # a full disk, say
         sys.exit(error_line(error))

@@ -1,9 +1,9 @@
-"""Compare the models: models/, data/arrays, reports/sweep.csv -> reports/."""
+"""Compare the models: models/, data/arrays, reports/sweep.csv and rates.json -> reports/."""
 
 import sys
 
 from descent import paths, process
-from descent.config import read_params_or_exit
+from descent.config import InvalidRates, read_params_or_exit, with_tuned
 from descent.data import InvalidData, load_dataset
 from descent.files import error_line
 from descent.report import render, sentences, tables
@@ -13,6 +13,7 @@ def main() -> None:
     """Run the stage."""
     params = read_params_or_exit()
     try:
+        params = with_tuned(params)
         dataset, results = load_dataset(), tables.read_results(params)
         with process.interruptible():
             for folder in tables.remove_other_results(params):
@@ -22,7 +23,7 @@ def main() -> None:
             names = [] if dataset.numbered else dataset.class_names
             contents = sentences.contents(params, written, dataset.title, names)
             render.write(params, written, contents, dataset.train, dataset.test, classes=names or None)
-    except (InvalidData, tables.InvalidResults) as error:
+    except (InvalidData, InvalidRates, tables.InvalidResults) as error:
         sys.exit(str(error))
     except OSError as error:  # a full disk, say
         sys.exit(error_line(error))

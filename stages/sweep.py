@@ -1,14 +1,14 @@
-"""Train the runs of the sweep's grid that are missing: data/arrays -> data/sweep, reports/sweep.csv."""
+"""Train the runs of the sweep that are missing: data/arrays -> data/sweep, reports/sweep.csv, rates.json."""
 
 import sys
 from datetime import UTC, datetime
 
 import dvc_mlflow
-from descent import parallel, paths, process, sweep
+from descent import parallel, paths, process, rates, sweep
 from descent.config import read_params_or_exit
 from descent.data import Dataset, InvalidData, load_dataset
 from descent.engine.settings import RunSettings
-from descent.files import error_line, write_table
+from descent.files import error_line, write_json, write_table
 from descent.metrics import EPOCH_METRICS
 from descent.results import write_timing
 
@@ -17,7 +17,8 @@ def main() -> None:
     """Run the stage."""
     params = read_params_or_exit()
     images = params.preprocess.training_images
-    runs, started = params.sweep_runs(), datetime.now(UTC)
+    runs = list(dict.fromkeys([*params.sweep_runs(), *params.tuning_runs()]))
+    started = datetime.now(UTC)
     try:
         dataset = load_dataset()
         cache = sweep.open_cache(dataset, paths.SWEEP_RUNS)
@@ -32,7 +33,9 @@ def main() -> None:
                 paths.timing("sweep"), started, [(str(run), result) for run, result in trained.items()]
             )
             if not failures:
-                write_table(paths.SWEEP_TABLE, sweep.table(runs, cache, images, dataset.classes))
+                table = sweep.table(runs, cache, images, dataset.classes)
+                write_table(paths.SWEEP_TABLE, table)
+                write_json(paths.RATES, rates.tuned_rates(table, params.tuned_rows()))
     except (
         InvalidData,
         sweep.DamagedRun,

@@ -1,64 +1,97 @@
-"""Train one model of params.yaml, once per seed: data/arrays -> models/<model>/."""
+"""Train a model of params.yaml, or all tuned ones, once per seed: data/arrays -> models/."""
 
 import sys
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import dvc_mlflow
 from descent import parallel, paths, process
-from descent.config import Params, read_params_or_exit
+from descent.config import InvalidRates, Params, read_params_or_exit, with_tuned
 from descent.data import Dataset, InvalidData, load_dataset
+from descent.engine.settings import RunSettings
 from descent.files import error_line
-from descent.results import write_results, write_timing
+from descent.results import identity, write_results, write_run_tables, write_timing
+
+TUNED = "--tuned"
+"""In place of a model's name. One process trains them all: to start one for each would take longer."""
 
 
 def main() -> None:
     """Run the stage."""
     params = read_params_or_exit()
-    name = _model_argument(params)
-    started = datetime.now(UTC)
+    argument, started = _argument(params), datetime.now(UTC)
+    tuned, title = argument == TUNED, argument.removeprefix("--")
     try:
+        params = with_tuned(params) if tuned else params
+        models = list(params.tuned.models) if tuned else [argument]
         dataset = load_dataset()
-        with process.interruptible(), process.exclusive_writer(paths.model(name)), dvc_mlflow.live() as live:
-            runs = params.model_runs(name)
-            trained = _train(name, runs, dataset, live)
-            metrics = write_results(paths.model(name), name, runs, trained, dataset)
-            seconds = write_timing(
-                paths.timing(f"train@{name}"),
-                started,
-                [(f"seed {run.seed}", result) for run, result in zip(runs, trained, strict=True)],
-            )
-    except (InvalidData, process.Busy, parallel.ClusterUnavailable, parallel.RunsFailed) as error:
+        runs = [(model, run) for model in models for run in params.model_runs(model)]
+        who = [identity(*pair) if tuned else {"seed": pair[1].seed} for pair in runs]
+        writer = process.exclusive_writer(paths.MODELS / title)
+        with process.interruptible(), writer, dvc_mlflow.live() as live:
+            trained = _train(title, [run for _, run in runs], who, dataset, live) if runs else []
+            lines = []
+            for model in models:
+                ours = [place for place, (name, _) in enumerate(runs) if name == model]
+                settings, results = [runs[place][1] for place in ours], [trained[place] for place in ours]
+                folder = paths.MODELS / params.results(model)
+                lines.append(_line(write_results(folder, model, settings, results, dataset)))
+            if tuned:
+                write_run_tables(paths.TUNED, list(zip(who, trained, strict=True)), dataset.classes)
+            names = [f"{model}, seed {run.seed}" for model, run in runs]
+            timed = list(zip(names, trained, strict=True))
+            seconds = write_timing(paths.timing(f"train@{title}"), started, timed)
+    except (
+        InvalidData,
+        InvalidRates,
+        process.Busy,
+        parallel.ClusterUnavailable,
+        parallel.RunsFailed,
+    ) as error:
         sys.exit(str(error))
     except OSError as error:  # a full disk, say; earlier files are unchanged
         sys.exit(error_line(error))
+    print("\n".join(lines or ["tuned: no models"]) + f", in {seconds:.0f} s")
+
+
+def _line(metrics: Mapping[str, Any]) -> str:
+    """Say how the runs of a model ended."""
     accuracies = [run["validation_accuracy"] or 0 for run in metrics["seeds"]]
-    print(
-        f"{name}: {metrics['status']}, validation accuracy {min(accuracies):.2%} to {max(accuracies):.2%} "
-        f"over {len(accuracies)} seeds, in {seconds:.0f} s"
+    return (
+        f"{metrics['model']}: {metrics['status']}, validation accuracy {min(accuracies):.2%} to "
+        f"{max(accuracies):.2%} over {len(accuracies)} seeds"
     )
 
 
-def _train(name: str, runs: list, dataset: Dataset, live: dvc_mlflow.LiveRun) -> list:
-    """Train all seeds side by side; show and log each epoch as it ends."""
+def _train(
+    title: str,
+    runs: Sequence[RunSettings],
+    who: Sequence[dict[str, Any]],
+    dataset: Dataset,
+    live: dvc_mlflow.LiveRun,
+) -> list:
+    """Train the runs side by side; show and log each epoch as it ends, `who` being the run's identity."""
     from descent.engine.training import TensorData, train_run  # imports TensorFlow, after all is validated
 
     epochs = sum(run.epochs for run in runs)
-    with parallel.connect() as client, process.progress_bar(name, epochs) as bar:
+    with parallel.connect() as client, process.progress_bar(title, epochs) as bar:
 
         def on_epoch(index: int, epoch: dict) -> None:
             metrics = {key: value for key, value in epoch.items() if key not in ("epoch", "updates")}
-            live.log(step=epoch["epoch"], metrics=metrics, child={"seed": runs[index].seed})
+            live.log(step=epoch["epoch"], metrics=metrics, child=who[index])
             bar.set_postfix_str(f"accuracy {epoch['validation_accuracy']:.1%}", refresh=False)
             bar.update(min(epoch["epoch"], 1))  # epoch 0 is before training
 
         return parallel.run_all(client, train_run, runs, TensorData(dataset), on_epoch)
 
 
-def _model_argument(params: Params) -> str:
-    if len(sys.argv) == 2 and sys.argv[1] in params.models:
+def _argument(params: Params) -> str:
+    accepted = [*params.models, TUNED]
+    if len(sys.argv) == 2 and sys.argv[1] in accepted:
         return sys.argv[1]
-    given, accepted = " ".join(sys.argv[1:]), ", ".join(params.models)
-    print(f"stages.train: {given!r} is not accepted; accepted: one of {accepted}", file=sys.stderr)
+    given = " ".join(sys.argv[1:])
+    print(f"stages.train: {given!r} is not accepted; accepted: one of {', '.join(accepted)}", file=sys.stderr)
     raise SystemExit(2)
 
 

@@ -340,15 +340,23 @@ def _with_height(chart: alt.LayerChart, width: float, aspect: float, extra: floa
 
 
 def sweep_heat_map(cells: pd.DataFrame, comparison: pd.DataFrame, models: Models) -> alt.LayerChart:
-    """Chart the validation accuracy by batch size and learning rate, for one optimizer.
+    """Chart the validation accuracy by batch size and learning rate; by optimizer if there are several.
 
     The colour is the validation error on a logarithmic scale, which separates 84 from 97 % as clearly as
-    20 from 84 %. The best learning rate of each batch size is framed; a symbol marks a model of a study.
+    20 from 84 %. The best learning rate of each row is framed; a symbol marks a model of a study.
     """
     cells = _described(cells, comparison)
     columns = [rate(value) for value in sorted(cells.learning_rate.unique())]
-    rows = [count(size) for size in sorted(cells.batch_size.unique())]
-    axes = (("rate", "learning rate", columns), ("size", "batch size", rows))
+    field, title, rows = "size", "batch size", [count(size) for size in sorted(cells.batch_size.unique())]
+    shared = cells.optimizer.iloc[0]
+    if cells.optimizer.nunique() > 1:
+        field, title, rows, shared = (
+            "optimizer",
+            "optimizer",
+            list(cells.optimizer.unique()),
+            f"{title} {rows[0]}",
+        )
+    axes = (("rate", "learning rate", columns), (field, title, rows))
     tooltip = _tooltip(
         ("size", "batch size", ""),
         ("rate", "learning rate", ""),
@@ -371,7 +379,7 @@ def sweep_heat_map(cells: pd.DataFrame, comparison: pd.DataFrame, models: Models
     ]
     marked = cells.explode("models").dropna(subset="models").rename(columns={"models": "model"})
     if len(marked):
-        groups = marked.groupby(["size", "rate"]).model
+        groups = marked.groupby([field, "rate"]).model
         marked["others"] = groups.transform("count") - 1
         marked["share"] = (groups.cumcount() - marked.others / 2) / marked.others.clip(lower=1)
         beside = alt.expr(f"datum.share * min(13 * datum.others, width / {len(columns)} - 14)")
@@ -382,7 +390,7 @@ def sweep_heat_map(cells: pd.DataFrame, comparison: pd.DataFrame, models: Models
             .encode(color=models.encode(alt.Color), shape=models.encode(alt.Shape, list(SHAPES)))
         )
     return alt.LayerChart(layer=layers).properties(
-        title=f"Validation accuracy in %, {cells.optimizer.iloc[0]}",
+        title=f"Validation accuracy in %, {shared}",
         width=CELL_WIDTH * len(columns),
         height=CELL_HEIGHT * len(rows),
     )
@@ -390,9 +398,9 @@ def sweep_heat_map(cells: pd.DataFrame, comparison: pd.DataFrame, models: Models
 
 def _described(cells: pd.DataFrame, comparison: pd.DataFrame) -> pd.DataFrame:
     """Add to each cell of the sweep what is written in it and the models that have its settings."""
-    by = ["batch_size", "learning_rate"]
+    by = ["optimizer", "batch_size", "learning_rate"]
     models = comparison.drop_duplicates("model").groupby(by).model.agg(list).to_dict()
-    found = [models.get(place) for place in zip(cells.batch_size, cells.learning_rate, strict=True)]
+    found = [models.get(place) for place in cells[by].itertuples(index=False, name=None)]
     cells = cells.assign(
         size=cells.batch_size.map(count),
         rate=cells.learning_rate.map(rate),

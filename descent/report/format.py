@@ -92,6 +92,12 @@ def setting_title(name: str) -> str:
     return name.replace("_", " ")
 
 
+def setting_titles(name: str) -> str:
+    """Return the name of several values of a setting: `batch sizes`."""
+    title = setting_title(name)
+    return title if title.endswith("s") else f"{title}s"
+
+
 def markdown(text: str) -> str:
     """Escape a text from params.yaml, so that Markdown shows it as it is and no HTML in it is live."""
     flat = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

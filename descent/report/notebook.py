@@ -207,7 +207,10 @@ def _divide(params: Any) -> tuple[list[tuple[Any, list[str]]], list[Left]]:
         names, models = list(study.models), [params.models[name] for name in study.models]
         optimizers = sorted({model.optimizer for model in models} - {"sgd"})
         activations = {model.activation for model in models}
-        if optimizers:
+        if tuned := [name for name in names if name in params.tuned.models]:
+            known = "the sweep, which only the pipeline trains, chooses their learning rates"
+            left.append(Left(study.question, names, f"{listed(tuned)}: {known}."))
+        elif optimizers:
             known = "the NumPy code above knows plain gradient descent only"
             left.append(Left(study.question, names, f"These trainings use {listed(optimizers)}; {known}."))
         elif len(activations) > 1 or activations - {activation or models[0].activation}:

@@ -21,11 +21,12 @@ from descent.config import Params
 from descent.data import Split
 from descent.files import write_text
 from descent.metrics import METRICS
+from descent.rates import cells
 from descent.report import charts
 from descent.report.charts import SHAPES, THEMES, Models
 from descent.report.format import markdown
 from descent.report.sentences import Caption, Contents
-from descent.report.tables import Tables, cells
+from descent.report.tables import Tables
 
 TEMPLATES = Path(__file__).parent / "templates"
 ENVIRONMENT = Environment(
@@ -148,10 +149,12 @@ def _charts(
         grid, comparison = cells(tables.sweep), tables.comparison
         marked = set(comparison.merge(grid[["optimizer", "batch_size", "learning_rate"]]).model)
         models = Models(names, {name: name for name in names if name in marked}, live)
-        found["sweep"] = [
-            charts.sweep_heat_map(rows, comparison[comparison.optimizer == optimizer], models)
-            for optimizer, rows in grid.groupby("optimizer", sort=False)
-        ]
+        # A heat map for each optimizer, but one for all that are trained at one batch size alone.
+        several = grid.groupby("optimizer").batch_size.transform("nunique") > 1
+        parts = [rows for _, rows in grid[several].groupby("optimizer", sort=False)]
+        sizes = grid.batch_size[~several].unique()
+        parts += [rows for _, rows in grid[grid.batch_size.isin(sizes)].groupby("batch_size")]
+        found["sweep"] = [charts.sweep_heat_map(rows, comparison, models) for rows in parts]
     for model in names:
         matrix, mistakes = (
             table[table.model == model].drop(columns="model") for table in (tables.confusion, tables.mistakes)

@@ -4,15 +4,16 @@ All texts are Markdown, with the names of models in backquotes, unless a docstri
 """
 
 import math
+import textwrap
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from descent import results
 from descent.config import Params
 from descent.metrics import METRICS
+from descent.rates import ROW, best_rates, cells, scaling
 from descent.report import landscape
 from descent.report.format import (
     STATUS_SIGNS,
@@ -27,20 +28,10 @@ from descent.report.format import (
     rate,
     setting,
     setting_title,
+    setting_titles,
     times,
 )
-from descent.report.tables import (
-    SETTINGS,
-    Tables,
-    answer,
-    best,
-    best_rates,
-    cells,
-    scaling,
-    settings_text,
-    tied,
-    varying,
-)
+from descent.report.tables import SETTINGS, Tables, answer, best, settings_text, tied, varying
 from descent.results import NOT_LEARNED, guessing_loss
 from descent.statistics import MOST_PAIRS, SIGNIFICANT
 
@@ -52,6 +43,8 @@ COLUMNS = (
 
 TERMINAL_COLUMNS = COLUMNS[:3]
 """The columns that a terminal shows: with two settings that vary they fit into 78 characters."""
+
+TERMINAL_WIDTH = 78
 
 CLOSE_UPDATES = 0.05
 """Numbers of updates that differ by at most this share are compared as equal."""
@@ -156,17 +149,17 @@ def contents(params: Params, tables: Tables, data: str = "", classes: Sequence[s
         classes: The names of the classes; without, they are called by their numbers.
     """
     models = tables.comparison.drop_duplicates("model")
-    rows = {study: members for study, members in tables.comparison.groupby("study", sort=False)}
+    rows = dict(iter(tables.comparison.groupby("study", sort=False)))
     drawn = set(tables.surface.study)
     return Contents(
         title(list(rows.values())),
-        introduction(tables, list(rows.values())),
+        introduction(tables, rows),
         network(params, models, data),
         [answer_study(name, study.question, rows[name], tables) for name, study in params.studies.items()],
         {study: study_table(rows[study]) for study in params.studies},
-        captions(params, tables, rows, classes),
+        captions(tables, rows, classes),
         {study: no_trajectories(rows[study]) for study in params.studies if study not in drawn},
-        method(params, models),
+        method(params, models, tables.sweep),
         {row.model: _label(row) for row in models.itertuples()},
     )
 
@@ -184,7 +177,7 @@ def _label(row: Any) -> str:
 
 def network(params: Params, models: pd.DataFrame, data: str = "") -> str:
     """Say what was trained, and how many updates an epoch has; `models` has a row for each model."""
-    first, seeds, epochs = models.iloc[0], len(params.train.seeds), params.train.epochs
+    first, epochs = models.iloc[0], params.train.epochs
     if len(models[["hidden_layers", "activation"]].drop_duplicates()) > 1:
         shape = "Multilayer perceptrons of several shapes learn"
     else:
@@ -197,11 +190,14 @@ def network(params: Params, models: pd.DataFrame, data: str = "") -> str:
         f"{_size(row.batch_size, row.images)}"
         for row in models.drop_duplicates("batch_size").sort_values("batch_size").itertuples()
     ]
+    groups = [
+        f"{counted(len(members), 'model')} with {counted(seeds, 'seed')} each"
+        for seeds, members in models.groupby("seeds", sort=False)
+    ]
     return (
-        f"{shape} to classify {markdown(data) or 'images'} by gradient descent: "
-        f"{counted(len(params.models), 'model')} with {counted(seeds, 'seed')} each, "
-        f"{counted(len(params.models) * seeds, 'training run')} of {counted(epochs, 'epoch')}. An epoch is "
-        f"one pass over the {count(first.images)} training images: {listed(updates)}."
+        f"{shape} to classify {markdown(data) or 'images'} by gradient descent: {listed(groups)}, "
+        f"{counted(models.seeds.sum(), 'training run')} of {counted(epochs, 'epoch')}. An epoch is one pass "
+        f"over the {count(first.images)} training images: {listed(updates)}."
     )
 
 
@@ -220,12 +216,12 @@ def _capital(text: str) -> str:
 # What was found and why
 
 
-def introduction(tables: Tables, studies: Sequence[pd.DataFrame]) -> list[str]:
-    """Explain the results: by the number of updates, by the size of the steps, by the sweep."""
+def introduction(tables: Tables, studies: dict[str, pd.DataFrame]) -> list[str]:
+    """Explain the results: by the number of updates, by the size of the steps, at the best rates."""
     found = [
-        *(updates_explain(rows, tables.history) for rows in studies),
-        *(step_sizes_explain(rows) for rows in studies),
-        sweep_explains(tables),
+        *(updates_explain(rows, tables.history) for rows in studies.values()),
+        *(step_sizes_explain(rows) for rows in studies.values()),
+        *(best_rates_explain(rows, tables.sweep) for rows in studies.values()),
     ]
     return [text for text in found if text]
 
@@ -233,8 +229,8 @@ def introduction(tables: Tables, studies: Sequence[pd.DataFrame]) -> list[str]:
 def updates_explain(rows: pd.DataFrame, history: pd.DataFrame) -> str | None:
     """Say whether the best batch size wins because it makes more updates.
 
-    It is compared with the next best model that learned, after as many updates. None for a study that
-    varies something else, or where no such comparison can be made.
+    It is compared with the next best model that learned, at the last epochs at which both have made about
+    as many updates. None for a study that varies something else, or where there is no such comparison.
     """
     if best(rows) is None or varying(rows) != ["batch_size"]:
         return None
@@ -248,48 +244,29 @@ def updates_explain(rows: pd.DataFrame, history: pd.DataFrame) -> str | None:
     if ours.updates < theirs.updates:
         fewer = f"{count(ours.updates)} instead of {count(theirs.updates)}"
         return f"{start} although it makes fewer updates than {them}: {fewer}."
-    equal = equal_updates(history, ours.model, theirs.model)
+    trained = history[history.epoch > 0]
+    our_curve, their_curve = (
+        trained[trained.model == row.model].groupby("updates").validation_accuracy.mean()
+        for row in (ours, theirs)
+    )
+    pairs = [(abs(math.log(a / b)), -a, a, b) for a in our_curve.index for b in their_curve.index]
+    gap, _, our_updates, their_updates = min(pairs)
     lead = ours.validation_accuracy_mean - theirs.validation_accuracy_mean
-    if equal is None or lead <= 0:
+    if gap > CLOSE_UPDATES or lead <= 0:
         return None
-    left = (equal.best_accuracy - equal.other_accuracy) / lead
+    our_accuracy, their_accuracy = our_curve[our_updates], their_curve[their_updates]
+    left = (our_accuracy - their_accuracy) / lead
     claim = "partly because it makes more updates"
     if left <= SMALL_PART:
         claim = "because it makes more updates"
     elif left > LARGE_PART:
         claim = "and not only because it makes more updates: it also learns more from each"
     return (
-        f"{start} {claim}. After {count(equal.best_updates)} updates it has "
-        f"{percent(equal.best_accuracy, 1)} validation accuracy, and {them} has "
-        f"{percent(equal.other_accuracy, 1)} after {count(equal.other_updates)}. When training ends, they "
-        f"have made {count(ours.updates)} and {count(theirs.updates)} updates and have "
+        f"{start} {claim}. After {count(our_updates)} updates it has {percent(our_accuracy, 1)} validation "
+        f"accuracy, and {them} has {percent(their_accuracy, 1)} after {count(their_updates)}. When training "
+        f"ends, they have made {count(ours.updates)} and {count(theirs.updates)} updates and have "
         f"{percent(ours.validation_accuracy_mean, 1)} and {percent(theirs.validation_accuracy_mean, 1)}."
     )
-
-
-class EqualUpdates(NamedTuple):
-    """Updates and mean validation accuracy of two models after about equal numbers of updates."""
-
-    best_updates: int
-    best_accuracy: float
-    other_updates: int
-    other_accuracy: float
-
-
-def equal_updates(history: pd.DataFrame, winner: str, other: str) -> EqualUpdates | None:
-    """Find the epochs at which two models have made the most nearly equal numbers of updates.
-
-    Returns:
-        The last such epochs; None if the numbers differ by more than CLOSE_UPDATES.
-    """
-    trained = history[history.epoch > 0]
-    ours, theirs = (
-        trained[trained.model == name].groupby("updates").validation_accuracy.mean()
-        for name in (winner, other)
-    )
-    pairs = [(abs(math.log(a / b)), -a, int(a), int(b)) for a in ours.index for b in theirs.index]
-    gap, _, a, b = min(pairs)
-    return EqualUpdates(a, float(ours[a]), b, float(theirs[b])) if gap <= CLOSE_UPDATES else None
 
 
 def step_sizes_explain(rows: pd.DataFrame) -> str | None:
@@ -299,72 +276,52 @@ def step_sizes_explain(rows: pd.DataFrame) -> str | None:
     ours = rows[rows.model == best(rows)].iloc[0].learning_rate
     large = rows[(rows.learning_rate > ours) & rows.status.isin(("diverged", "collapsed"))]
     small = rows[(rows.learning_rate < ours) & rows.status.isin(("stalled", "undertrained"))]
-    claims = []
-    for found, size in ((large, "large"), (small, "small")):
-        if len(found):
-            rates, ends = map(rate, found.learning_rate), found.status.unique()
-            claims.append(f"{listed(list(rates))} {_is(found)} too {size} ({listed(list(ends))})")
+    claims = [
+        f"{listed(list(map(rate, found.learning_rate)))} {_is(found)} too {size} "
+        f"({listed(list(found.status.unique()))})"
+        for found, size in ((large, "large"), (small, "small"))
+        if len(found)
+    ]
     return f"Learning rate {rate(ours)} performs best: {listed(claims)}." if claims else None
 
 
-def sweep_explains(tables: Tables) -> str | None:
-    """Compare the batch sizes of the sweep, each at its best learning rate, with the first optimizer."""
-    if tables.sweep is None:
+def best_rates_explain(rows: pd.DataFrame, sweep: pd.DataFrame | None) -> str | None:
+    """Compare settings that each have the best learning rate; None for another study."""
+    names = [name for name in varying(rows) if name != "learning_rate"]
+    if best(rows) is None or len(names) != 1 or not at_best_rates(rows, sweep):
         return None
-    sweep = tables.sweep[tables.sweep.optimizer == tables.sweep.optimizer.iloc[0]]
-    found = best_rates(sweep).sort_values("validation_accuracy", ascending=False, kind="stable")
-    if len(found) < 2:
-        return None
-    images, noise = tables.comparison.images.iloc[0], sweep_noise(tables)
+    [name] = names
+    first = rows[rows.model.isin(tied(rows))]
+    behind = rows[~rows.model.isin(first.model)]
 
-    def sizes(rows: pd.DataFrame) -> str:
-        return listed([_size(size, images) for size in rows.batch_size])
+    def described(part: pd.DataFrame) -> tuple[str, str]:
+        values = [setting(name, row[name], row.images) for _, row in part.iterrows()]
+        return listed(values), listed([percent(mean, 1) for mean in part.validation_accuracy_mean])
 
-    def accuracies(rows: pd.DataFrame) -> str:
-        return listed([percent(accuracy, 1) for accuracy in rows.validation_accuracy])
-
-    after = f"after {counted(int(sweep.epochs.max()), 'epoch')} of the sweep"
-    if math.isnan(noise):
-        return (
-            f"With the best learning rate for each, batch sizes {sizes(found)} have {accuracies(found)} "
-            f"validation accuracy {after}. With one seed, small differences may be chance."
+    values, accuracies = described(first)
+    text = f"Even with the best learning rate for each, {setting_title(name)} {values} performs best: it has"
+    if len(first) > 1:
+        text = (
+            f"With the best learning rate for each, {setting_titles(name)} {values} are equal within the "
+            "noise: they have"
         )
-    gap = found.validation_accuracy.iloc[0] - found.validation_accuracy
-    equal = gap <= 2 * math.sqrt(2) * noise  # about 95 % of the differences that chance makes
-    close, behind = found[equal].sort_values("batch_size"), found[~equal]
-    vary = f"runs that differ only in the seed vary by {100 * noise:.2f} percentage points"
-    if len(close) == 1:
-        return (
-            f"Even with the best learning rate for each, batch size {sizes(close)} is ahead {after}: it has "
-            f"{accuracies(close)} validation accuracy, and {sizes(behind)} "
-            f"{'has' if len(behind) == 1 else 'have'} {accuracies(behind)} ({vary})."
-        )
-    rest = fewer = ""
+    text += f" {accuracies} validation accuracy."
     if len(behind):
-        if behind.updates.max() < close.updates.min():
+        values, accuracies = described(behind)
+        fewer = ""
+        if behind.updates.max() < first.updates.min():
             fewer = f", which make{'s' * (len(behind) == 1)} fewer updates,"
-        rest = f" {sizes(behind)}{fewer} {_is(behind)} behind with {accuracies(behind)}."
-    return (
-        f"With the best learning rate for each, batch sizes {sizes(close)} are equal within the noise: "
-        f"{after} they have {accuracies(close)} validation accuracy ({vary}).{rest}"
-    )
+        text += f" {_capital(values)}{fewer} {_is(behind)} behind with {accuracies}."
+    return text + " With one seed, small differences may be chance." * bool((rows.seeds == 1).any())
 
 
-def sweep_noise(tables: Tables) -> float:
-    """Estimate how far chance moves the validation accuracy of a best cell: its standard deviation.
-
-    A sweep of one seed borrows the spread of the studies' models that learned, after as many epochs. NaN
-    if there is one seed everywhere.
-    """
-    assert tables.sweep is not None
-    by, seeds = ["optimizer", "batch_size", "learning_rate"], tables.sweep.seed.nunique()
-    if seeds > 1:
-        runs = tables.sweep.merge(best_rates(tables.sweep)[by], on=by)
-        return float(np.sqrt(runs.groupby(by).validation_accuracy.var().mean() / seeds))
-    learned = tables.comparison.model[tables.comparison.status == "learned"]
-    epoch = min(tables.sweep.epochs.max(), tables.history.epoch.max())
-    runs = tables.history[tables.history.model.isin(learned) & (tables.history.epoch == epoch)]
-    return float(np.sqrt(runs.groupby("model").validation_accuracy.var().mean()))
+def at_best_rates(rows: pd.DataFrame, sweep: pd.DataFrame | None) -> bool:
+    """Return whether each model has the learning rate that is best in the sweep for its other settings."""
+    if sweep is None or "learning_rate" not in varying(rows):
+        return False
+    keys = [*ROW, "learning_rate"]
+    chosen, found = (set(table[keys].itertuples(index=False)) for table in (best_rates(sweep), rows))
+    return {tuple(row) for row in found} <= {tuple(row) for row in chosen}
 
 
 # The answer to a study
@@ -398,10 +355,10 @@ def headline(rows: pd.DataFrame, winner: str | None) -> str:
         f"{percent(row.test_accuracy_mean)} of the test images, which had no part in the choice."
     )
     if len(models) > 1:
+        names = listed([f"`{model}`" for model in models])
         return (
-            f"{_capital(answer(rows))} ({listed([f'`{model}`' for model in models])}): their validation "
-            f"accuracy is the same. `{winner}`, of which no other has a lower validation loss, classifies "
-            f"{accuracies}"
+            f"{_capital(answer(rows))} ({names}): their validation accuracies cannot be told apart. "
+            f"`{winner}` classifies {accuracies}"
         )
     if len(rows) == 1:
         return f"`{winner}`{status} is the only model of this study: it classifies {accuracies}"
@@ -471,72 +428,65 @@ def over_images(row: pd.Series) -> str:
 # Why
 
 
-class Course(NamedTuple):
-    """Where a model's runs start and end.
-
-    Losses are means over the seeds, NaN if one is not finite. Gradient norms and the distance from the
-    start are medians, as in the charts: a mean of distances that differ by powers of ten says nothing.
-    """
-
-    first_loss: float
-    previous_loss: float
-    last_loss: float
-    first_norm: float
-    last_norm: float
-    distance: float
-
-
-def course(history: pd.DataFrame) -> Course:
-    """Summarize the history of one model."""
-    last = history.epoch.max()
-    start, previous, end = (history[history.epoch == epoch] for epoch in (0, last - 1, last))
-    return Course(
-        first_loss=start.train_loss.mean(skipna=False),
-        previous_loss=previous.train_loss.mean(skipna=False),
-        last_loss=end.train_loss.mean(skipna=False),
-        first_norm=start.gradient_norm.median(),
-        last_norm=end.gradient_norm.median(),
-        distance=end.distance.fillna(math.inf).median(),
-    )
-
-
 def reason(row: pd.Series, history: pd.DataFrame, rows: pd.DataFrame) -> str:
     """Say why a model came out as it did: the cause first, then the numbers.
+
+    Losses are means over the seeds. Gradient norms and the distance from the start are medians, as in the
+    charts: a mean of distances that differ by powers of ten says nothing.
 
     Args:
         row: The model's row of the comparison.
         history: Its history.
         rows: The study's rows of the comparison.
     """
-    found = course(history)
-    finite = math.isfinite(found.distance)
-    distance = number(found.distance) if finite else "farther than 32-bit numbers reach"
-    moved = f"{counted(row.updates, 'update')} moved the weights {distance} from the start"
-    winner = rows[rows.model == best(rows)].iloc[0] if best(rows) else None
-    words = {"learned": _learned, "undertrained": _undertrained, "stalled": _stalled}
-    cause, numbers = words.get(row.status, _failed)(row, found, rows, winner)
-    return f"`{row.model}` ({row.status}): {cause}. {moved}{numbers}"
-
-
-def _learned(row: pd.Series, found: Course, rows: pd.DataFrame, winner: pd.Series) -> tuple[str, str]:
-    others = rows[rows.model != row.model]
-    if row.model != winner.model:
-        cause = _against(row, winner)
-    elif varying(rows) == ["learning_rate"]:
-        cause = "steps of a suitable size"
-    elif len(others) and others.updates.max() < row.updates:
-        cause = "most updates"
+    last, guessing = history.epoch.max(), number(guessing_loss(row.classes))
+    start, previous, end = (history[history.epoch == epoch] for epoch in (0, last - 1, last))
+    first_loss, before, loss = (part.train_loss.mean(skipna=False) for part in (start, previous, end))
+    first_norm, norm = (part.gradient_norm.median() for part in (start, end))
+    distance = end.distance.fillna(math.inf).median()
+    if row.status == "stalled":
+        fall, small = 1 - loss / first_loss, results.STALLED_BELOW * guessing_loss(row.classes)
+        cause = "steps too small" if distance * first_norm < small else "steps that lead nowhere"
+        text = f"lowered by {number(100 * fall, 2)} %, to" if fall > 0 else "left at"
+        numbers = f"the training loss was {text} {number(loss)}, although there is a slope to follow"
     else:
-        cause = "most progress in its updates" if len(others) else "enough updates of a suitable size"
-    return cause, (
-        f" and lowered the training loss from {number(found.first_loss)} to {number(found.last_loss)}; the "
-        f"gradient norm went from {number(found.first_norm)} to {number(found.last_norm)}."
-    )
+        cause = _cause(row, rows, falling=loss < before)
+        to = f"to {number(loss)}" if math.isfinite(loss) else "to no finite value"
+        numbers = f"the training loss went from {number(first_loss)} {to}"
+    if row.status == "undertrained":
+        still = "was still falling when training ended" if loss < before else "did not fall in the last epoch"
+        numbers += f", where guessing costs {guessing}; it {still}"
+    elif row.status == "collapsed":
+        numbers += f"; guessing costs {guessing}, so the network no longer tells the classes apart"
+    elif row.status == "diverged":
+        numbers += f"; guessing costs {guessing}"
+    if row.status not in landscape.EXCLUDED:
+        numbers += f". The gradient norm went from {number(first_norm)} to {number(norm)}"
+    far = number(distance) if math.isfinite(distance) else "farther than 32-bit numbers reach"
+    moved = f"{counted(row.updates, 'update')} moved the weights {far} from the start"
+    return f"`{row.model}` ({row.status}): {cause}. {moved}; {numbers}."
 
 
-def _against(row: pd.Series, winner: pd.Series) -> str:
-    """Name the difference to the best model that is the likely cause of being behind it."""
-    if row.updates < FEWER * winner.updates:
+def _cause(row: pd.Series, rows: pd.DataFrame, falling: bool) -> str:
+    """Name the likely cause of a result, for a status other than stalled; compared with the best model."""
+    if row.status in landscape.EXCLUDED:
+        return "steps too large"
+    winner = rows[rows.model == best(rows)].iloc[0] if best(rows) else row
+    fewer, others = row.updates < FEWER * winner.updates, rows[rows.model != row.model]
+    if row.status == "undertrained":
+        if not falling:
+            return "no steady progress"
+        return "too few updates" if winner is row or fewer else "steps too small for so few updates"
+    equal = [f"`{model}`" for model in tied(rows) if model != row.model]
+    if row.model in tied(rows) and equal:
+        return f"as good as {listed(equal)}, as far as can be told"
+    if row.model == winner.model:
+        if varying(rows) == ["learning_rate"]:
+            return "steps of a suitable size"
+        if len(others) and others.updates.max() < row.updates:
+            return "most updates"
+        return "most progress in its updates" if len(others) else "enough updates of a suitable size"
+    if fewer:
         return f"fewer updates than `{winner.model}`, by a factor of {times(winner.updates / row.updates)}"
     if row.optimizer != winner.optimizer:
         return f"another optimizer than `{winner.model}`"
@@ -548,112 +498,64 @@ def _against(row: pd.Series, winner: pd.Series) -> str:
     return f"less progress than `{winner.model}`{' in more updates' * bool(row.updates > winner.updates)}"
 
 
-def _undertrained(row: pd.Series, found: Course, rows: pd.DataFrame, winner: Any) -> tuple[str, str]:
-    falling = found.last_loss < found.previous_loss
-    cause = "steps too small for so few updates"
-    if not falling:
-        cause = "no steady progress"
-    elif winner is None or winner.model == row.model or row.updates < FEWER * winner.updates:
-        cause = "too few updates"
-    return cause, (
-        f", and the training loss went from {number(found.first_loss)} to {number(found.last_loss)}, where "
-        f"guessing costs {number(guessing_loss(row.classes))}. {_slope(found)}: the loss "
-        f"{'was still falling when training ended' if falling else 'did not fall in the last epoch'}."
-    )
-
-
-def _stalled(row: pd.Series, found: Course, rows: pd.DataFrame, winner: Any) -> tuple[str, str]:
-    fall = 100 * (1 - found.last_loss / found.first_loss)
-    end = number(found.last_loss)
-    by = f" by {number(fall, 2)} %, to {end}"
-    loss = f"lowered the training loss{by}" if fall > 0 else f"left the training loss at {end}"
-    small = found.distance * found.first_norm < results.STALLED_BELOW * guessing_loss(row.classes)
-    cause = "steps too small" if small else "steps that lead nowhere"
-    return cause, f" and {loss}. {_slope(found)}: there is a slope to follow."
-
-
-def _failed(row: pd.Series, found: Course, rows: pd.DataFrame, winner: Any) -> tuple[str, str]:
-    end = f"at {number(found.last_loss)}" if math.isfinite(found.last_loss) else "without a finite value"
-    guess = f"guessing costs {number(guessing_loss(row.classes))}"
-    collapsed = row.status == "collapsed"
-    rest = f"; {guess}, so the network no longer tells the classes apart." if collapsed else f"; {guess}."
-    start = number(found.first_loss)
-    return "steps too large", f", and the training loss, {start} at the start, ended {end}{rest}"
-
-
-def _slope(found: Course) -> str:
-    first, last = number(found.first_norm), number(found.last_norm)
-    before = "as at the start" if first == last else f"after {first} at the start"
-    return f"The gradient norm is {last}, {before}"
-
-
 # What a comparison cannot say
 
 
 def limits(rows: pd.DataFrame, winner: str | None, sweep: pd.DataFrame | None = None) -> list[str]:
     """Say what a study cannot, unless the sweep has measured it; `rows` has the models as its index."""
-    found = [
-        _several_settings(rows, sweep),
-        _same_epochs(rows),
-        _fixed_settings(rows, sweep),
-        _at_the_edge(rows, winner, sweep),
-        "The intervals show how results vary with the seed, which sets the initial weights and the order "
-        "of the images. They do not show how results would vary with other training images."
-        if rows.seeds.iloc[0] > 1
-        else "With one seed, nothing is known about how results vary from seed to seed.",
-    ]
-    return [text for text in found if text]
-
-
-def _several_settings(rows: pd.DataFrame, sweep: pd.DataFrame | None) -> str | None:
-    names = varying(rows)
-    if len(names) < 2:
-        return None
-    tuned = ""
-    if sweep is not None:
-        keys = ["optimizer", "batch_size", "learning_rate"]
-        chosen = set(best_rates(sweep)[keys].itertuples(index=False, name=None))
-        if set(rows[keys].itertuples(index=False, name=None)) <= chosen:
-            tuned = " Each learning rate is the best that the sweep found, so each model is at its best."
-    return (
-        f"The models differ in {listed([setting_title(name) for name in names])} at once: a difference "
-        "between two of them is not due to one of these alone."
-        f"{tuned}"
-    )
-
-
-def _same_epochs(rows: pd.DataFrame) -> str | None:
+    found, names = [], varying(rows)
+    if at_best_rates(rows, sweep):
+        assert sweep is not None
+        found.append(
+            f"Each learning rate is the best of the sweep after {counted(int(sweep.epochs.max()), 'epoch')} "
+            f"with {counted(sweep.seed.nunique(), 'seed')}; in a longer training another may be better."
+        )
+    elif len(names) > 1:
+        found.append(
+            f"The models differ in {listed([setting_title(name) for name in names])} at once: a difference "
+            "between two of them is not due to one of these alone."
+        )
     few, many = rows.loc[rows.updates.idxmin()], rows.loc[rows.updates.idxmax()]
-    if few.updates == many.updates:
-        return None
-    return (
-        "All models see each image equally often, but they make different numbers of updates: "
-        f"`{few.model}` {count(few.updates)}, `{many.model}` {count(many.updates)}. How good `{few.model}` "
-        "would be after as many updates is not measured."
-    )
-
-
-def _fixed_settings(rows: pd.DataFrame, sweep: pd.DataFrame | None) -> str | None:
-    names = varying(rows)
+    if few.updates < many.updates:
+        found.append(
+            "All models see each image equally often, but they make different numbers of updates: "
+            f"`{few.model}` {count(few.updates)}, `{many.model}` {count(many.updates)}. How good "
+            f"`{few.model}` would be after as many updates is not measured."
+        )
     fixed = [name for name in ("batch_size", "learning_rate") if name not in names]
-    if len(rows) == 1 or not fixed:
-        return None
-    if sweep is not None and len(names) == len(fixed) == 1 and names[0] in sweep:
-        grid = sweep[sweep.optimizer.isin(rows.optimizer)]
-        if set(rows[names[0]]) <= set(grid[names[0]]) and grid[fixed[0]].nunique() > 1:
-            return None
-    return f"All models use {settings_text(rows.iloc[0], fixed)}; with another value the order may differ."
+    if len(rows) > 1 and fixed and not _measured(rows, names, fixed, sweep):
+        shared = settings_text(rows.iloc[0], fixed)
+        found.append(f"All models use {shared}; with another value the order may differ.")
+    if winner is not None and (edge := _edge(rows, rows.loc[winner], names, sweep)):
+        found.append(edge)
+    several = "The intervals show how results vary with the seed, which sets the initial weights and the "
+    several += "order of the images. They do not show how results would vary with other training images."
+    one = "With one seed, nothing is known about how results vary from seed to seed."
+    return [*found, several if rows.seeds.max() > 1 else one]
 
 
-def _at_the_edge(rows: pd.DataFrame, winner: str | None, sweep: pd.DataFrame | None) -> str | None:
-    names = varying(rows)
-    if winner is None or len(names) != 1 or isinstance(rows.loc[winner, names[0]], str):
+def _measured(
+    rows: pd.DataFrame, names: Sequence[str], fixed: Sequence[str], sweep: pd.DataFrame | None
+) -> bool:
+    """Return whether the sweep varies what all models share, for each of their values."""
+    if sweep is None or len(fixed) > 1 or len(names) > 1 or names[0] not in sweep:
+        return False
+    grid = sweep[sweep.optimizer.isin(rows.optimizer)]
+    return set(rows[names[0]]) <= set(grid[names[0]]) and grid[fixed[0]].nunique() > 1
+
+
+def _edge(
+    rows: pd.DataFrame, best_row: pd.Series, names: Sequence[str], sweep: pd.DataFrame | None
+) -> str | None:
+    """Say that the best value is the smallest or largest that was tried, also in the sweep."""
+    if len(names) != 1 or isinstance(best_row[names[0]], str):
         return None
-    value, tried, measured = rows.loc[winner, names[0]], rows[names[0]].dropna(), []
-    if names == ["batch_size"] and value in (1, rows.images.iloc[0]):
+    [name] = names
+    value, tried, measured = best_row[name], rows[name].dropna(), []
+    if name == "batch_size" and value in (1, best_row.images):
         return None  # there is none beyond
-    if sweep is not None and names[0] in sweep:
-        measured = sweep[sweep.optimizer == rows.optimizer.iloc[0]][names[0]]
+    if sweep is not None and name in sweep:
+        measured = sweep[sweep.optimizer == best_row.optimizer][name]
     if value == tried.min() and not any(other < value for other in measured):
         edge, better = "smallest", "smaller"
     elif value == tried.max() and not any(other > value for other in measured):
@@ -661,7 +563,7 @@ def _at_the_edge(rows: pd.DataFrame, winner: str | None, sweep: pd.DataFrame | N
     else:
         return None
     tries = f"the {edge} of the {tried.nunique()} that were tried"
-    return f"The best {setting_title(names[0])} is {tries}: a {better} one may be better."
+    return f"The best {setting_title(name)} is {tries}: a {better} one may be better."
 
 
 # Tables for readers
@@ -679,8 +581,9 @@ def study_table(rows: pd.DataFrame) -> StudyTable:
     ]
     fixed = [name for name in SETTINGS if name in rows and name not in names and rows[name].notna().all()]
     shared = settings_text(rows.iloc[0], fixed)
-    seeds = rows.seeds.iloc[0]
-    mean = f"Mean over {seeds} seeds ± standard deviation" if seeds > 1 else "One run of each model"
+    mean = "One run of each model"
+    if rows.seeds.max() > 1:
+        mean = f"Mean over {' or '.join(map(str, sorted(rows.seeds.unique())))} seeds ± standard deviation"
     every = f" All models: {shared}." if len(rows) > 1 and shared else ""
     note = f"{mean}. Losses are the cross-entropy per image.{every}"
     return StudyTable(["model", *map(setting_title, names), *headings], body, note)
@@ -698,8 +601,9 @@ def _terminal_study(question: str, rows: pd.DataFrame) -> str:
     cells = [table.headings[:-hidden], *(row[:-hidden] for row in table.rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = ["  ".join(map(str.rjust, row, widths)) for row in cells]
-    model = f" ({winner})" if winner else ""
-    return "\n".join([f"{question} {answer(rows)}{model}", "", *lines])
+    model = f" ({winner})" if winner and len(tied(rows)) == 1 else ""
+    text = textwrap.wrap(f"{question} {answer(rows)}{model}", TERMINAL_WIDTH)
+    return "\n".join([*text, "", *lines])
 
 
 def _cell(row: pd.Series, column: str) -> str:
@@ -717,22 +621,24 @@ def _cell(row: pd.Series, column: str) -> str:
 
 
 def captions(
-    params: Params, tables: Tables, rows: dict[str, pd.DataFrame], classes: Sequence[str] = ()
+    tables: Tables, studies: dict[str, pd.DataFrame], classes: Sequence[str] = ()
 ) -> dict[str, Caption]:
-    """Write the captions of all figures, in the order of the report; `rows` has those of each study."""
-    seeds, found = params.train.seeds, {}
-    lines = f"Lines are medians over {len(seeds)} seeds, bands reach from the lowest to the highest."
-    if len(seeds) == 1:
+    """Write the captions of all figures, in the order of the report; `studies` has the rows of each."""
+    found = {}
+    for study, rows in studies.items():
         lines = "Each line is one run."
-    for study in params.studies:
-        found[f"{study}-curves"] = curves_caption(rows[study], lines)
-        found[f"{study}-movement"] = movement_caption(rows[study], tables.history, lines)
+        if rows.seeds.max() > 1:
+            seeds = " or ".join(map(str, sorted(rows.seeds.unique())))
+            lines = f"Lines are medians over {seeds} seeds, bands reach from the lowest to the highest."
+        found[f"{study}-curves"] = curves_caption(rows, lines)
+        found[f"{study}-movement"] = movement_caption(rows, tables.history, lines)
         projected = tables.trajectories[tables.trajectories.study == study]
         if len(projected):
-            found[f"{study}-trajectories"] = trajectories_caption(rows[study], projected, seeds[0])
+            seed = tables.history[tables.history.model == rows.model.iloc[0]].seed.iloc[0]
+            found[f"{study}-trajectories"] = trajectories_caption(rows, projected, seed)
     if tables.sweep is not None:
         found["sweep"] = sweep_caption(tables.sweep)
-    for winner in dict.fromkeys(filter(None, (best(rows[study]) for study in params.studies))):
+    for winner in dict.fromkeys(filter(None, map(best, studies.values()))):
         seed = tables.comparison[tables.comparison.model == winner].best_seed.iloc[0]
         matrix = tables.confusion[tables.confusion.model == winner]
         found[f"{winner}-mistakes"] = mistakes_caption(winner, seed, matrix, classes)
@@ -753,11 +659,12 @@ def curves_caption(rows: pd.DataFrame, lines: str) -> Caption:
 
 def movement_caption(rows: pd.DataFrame, history: pd.DataFrame, lines: str) -> Caption:
     """Describe a study's gradient norms and distances; `lines` says what a line is."""
-    found = {model: course(history[history.model == model]) for model in rows.model}
+    last = history[history.epoch == history.epoch.max()].fillna({"distance": math.inf})
+    medians = last.groupby("model")[["gradient_norm", "distance"]].median()
     ends = "; ".join(
-        f"{model} ends with a gradient norm of {number(end.last_norm)} at a distance of "
-        f"{number(end.distance)}"
-        for model, end in found.items()
+        f"{model} ends with a gradient norm of {number(medians.gradient_norm[model])} at a distance of "
+        f"{number(medians.distance[model])}"
+        for model in rows.model
     )
     return Caption(
         "Gradient norm and distance from the start",
@@ -814,13 +721,14 @@ def sweep_caption(sweep: pd.DataFrame) -> Caption:
     found = [f"{sign} {status}" for status, sign in STATUS_SIGNS.items() if (table.status == status).any()]
     signs = f" A sign stands for runs that learned nothing: {listed(found)}." if found else ""
     mean = f", mean of {seeds} seeds" if seeds > 1 else ""
+    grids = {name: rows for name, rows in optimizers if rows.batch_size.nunique() > 1}
     prefix = "with {}, " if len(optimizers) > 1 else ""
-    laws = " ".join(_capital(prefix.format(name) + scaling_text(rows)) for name, rows in optimizers)
+    laws = " ".join(_capital(prefix.format(name) + scaling_text(rows)) for name, rows in grids.items())
     top = table.loc[table.validation_accuracy.idxmax()]
     return Caption(
         "Sweep of batch size and learning rate",
         f"Validation accuracy in percent after {counted(int(sweep.epochs.max()), 'epoch')}{mean}.{signs} The "
-        f"best learning rate of each batch size is framed; dots mark the models of the studies. {laws}",
+        f"best learning rate of each row is framed; dots mark the models of the studies. {laws}".strip(),
         "Heat map of validation accuracy by batch size and learning rate: the highest, "
         f"{percent(top.validation_accuracy)}, is at batch size {count(top.batch_size)} and learning rate "
         f"{rate(top.learning_rate)}.",
@@ -872,7 +780,7 @@ def mistakes_caption(model: str, seed: int, matrix: pd.DataFrame, classes: Seque
 # Method
 
 
-def method(params: Params, models: pd.DataFrame) -> list[str]:
+def method(params: Params, models: pd.DataFrame, sweep: pd.DataFrame | None) -> list[str]:
     """Say how results were measured, and what the statuses mean; `models` has a row for each model."""
     split, classes = params.preprocess, models.classes.iloc[0]
     unused = [f"`{model}`" for model in params.models if model not in set(models.model)]
@@ -880,8 +788,9 @@ def method(params: Params, models: pd.DataFrame) -> list[str]:
         f"Data: {count(split.training_images)} training and {count(split.validation_images)} validation "
         "images, drawn so that both have the classes in the same proportions. The test images are only "
         "reported; nothing is selected by them.",
-        "The best model has the highest mean validation accuracy after the last epoch. A tie goes to the "
-        "lower validation loss. A model of which a run diverged, collapsed or stalled is never the best.",
+        "The best model has the highest mean validation accuracy after the last epoch. It ties with models "
+        "whose distance to it may be chance (the paired t-test below). A model of which a run diverged, "
+        "collapsed or stalled is never the best.",
         f"The status compares the training loss with guessing: to give each of the {classes} classes the "
         f"same probability costs ln {classes} = {number(guessing_loss(classes))}. `diverged`: not finite, "
         f"or above {results.DIVERGED_FROM:g} times guessing. `collapsed`: at least "
@@ -895,4 +804,10 @@ def method(params: Params, models: pd.DataFrame) -> list[str]:
         "runner-up by a paired t-test over the seeds and by McNemar's exact test on the test images, but "
         "not with a model that learned nothing.",
     ]
+    if params.tuned.models and sweep is not None:
+        tuned = listed([f"`{model}`" for model in params.tuned.models])
+        found.append(
+            f"{tuned} have the learning rate with the highest validation accuracy in the sweep, after "
+            f"{counted(int(sweep.epochs.max()), 'epoch')}, for their batch size and optimizer."
+        )
     return [*found, f"In no study, so trained but not compared: {listed(unused)}."] if unused else found

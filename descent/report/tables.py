@@ -8,17 +8,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from descent import paths
 from descent.config import Model, Params
 from descent.data import Dataset
 from descent.engine.optimizers import OPTIMIZERS
 from descent.files import write_json, write_table
-from descent.metrics import EPOCH_METRICS, FINAL_METRICS
+from descent.metrics import FINAL_METRICS
 from descent.report import format, landscape
-from descent.results import NOT_LEARNED, read_history, read_metrics, worst_status
-from descent.statistics import exact_mcnemar, interval, mean_and_deviation, paired_t
+from descent.results import NOT_LEARNED, read_history, read_metrics
+from descent.statistics import SIGNIFICANT, exact_mcnemar, interval, mean_and_deviation, paired_t
 
 CONSTANTS = tuple(dict.fromkeys(name for optimizer in OPTIMIZERS.values() for name in optimizer.constants))
 SETTINGS = ("batch_size", "optimizer", "hidden_layers", "activation", "learning_rate", *CONSTANTS)
@@ -41,10 +40,11 @@ class InvalidResults(ValueError):
 
 
 class Result(NamedTuple):
-    """A trained model's results: its settings, metrics.json and history.csv."""
+    """A trained model's results: its settings, the folder, and metrics.json and history.csv in it."""
 
     name: str
     settings: Model
+    folder: Path
     metrics: dict[str, Any]
     history: pd.DataFrame
 
@@ -65,7 +65,8 @@ class Tables(NamedTuple):
         comparison: A row per study and model: study, model, SETTINGS, updates, seeds, status; for each
             of FINAL_METRICS `<key>_mean` and `<key>_std` over the seeds, empty where a seed's value was
             not finite; `<key>_low` and `<key>_high`, the 95 % interval of the mean, for INTERVALS;
-            best_seed; images (for training), pixels (per image), classes.
+            best_seed; images (for training), pixels (per image), classes; p_lead, the p-value of the
+            study's best model's lead over this one (`differences.p_seeds`).
         history: A row per model, seed and epoch: model, seed, epoch, updates, EPOCH_METRICS.
         differences: DIFFERENCES: the best model of a study compared with each other model, the
             runner-up first; no test with a model that learned nothing.
@@ -93,7 +94,7 @@ def read_results(params: Params, folder: Path = paths.MODELS) -> dict[str, Resul
     Raises:
         InvalidResults: A folder is missing, damaged, or was trained with other seeds.
     """
-    return {name: _read_result(name, params, folder / name) for name in params.models}
+    return {name: _read_result(name, params, folder / params.results(name)) for name in params.models}
 
 
 def remove_other_results(params: Params, folder: Path = paths.MODELS) -> list[Path]:
@@ -103,11 +104,8 @@ def remove_other_results(params: Params, folder: Path = paths.MODELS) -> list[Pa
     every clone, where `dvc checkout` puts no such folder. DVC's cache keeps the results, and
     `dvc checkout` in an earlier commit brings them back.
     """
-    others = [
-        path
-        for path in sorted(folder.iterdir())
-        if (path / "metrics.json").exists() and path.name not in params.models
-    ]
+    found = (path.parent for path in sorted(folder.glob("*/metrics.json")))
+    others = [path for path in found if path.relative_to(folder) not in map(params.results, params.models)]
     for path in others:
         shutil.rmtree(path)
     return others
@@ -115,13 +113,13 @@ def remove_other_results(params: Params, folder: Path = paths.MODELS) -> list[Pa
 
 def _read_result(name: str, params: Params, folder: Path) -> Result:
     try:
-        result = Result(name, params.models[name], read_metrics(folder), read_history(folder))
+        result = Result(name, params.models[name], folder, read_metrics(folder), read_history(folder))
         seeds = result.seeds
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _unreadable(folder, error) from None
-    accepted = list(params.train.seeds)
+    accepted = list(params.seeds(name))
     if seeds != accepted:
-        raise InvalidResults(f"{folder}: trained with the seeds {seeds}; accepted: {accepted} (train.seeds)")
+        raise InvalidResults(f"{folder}: trained with the seeds {seeds}; accepted: {accepted} (params.yaml)")
     return result
 
 
@@ -137,27 +135,26 @@ def _read_array(path: Path) -> np.ndarray:
         raise _unreadable(path, error) from None
 
 
-def compute(
-    params: Params, results: Mapping[str, Result], dataset: Dataset, folder: Path = paths.MODELS
-) -> Tables:
+def compute(params: Params, results: Mapping[str, Result], dataset: Dataset) -> Tables:
     """Compute all tables but the sweep's, which stays None.
 
     Args:
         params: Names the studies and their models.
         results: The result of each model.
         dataset: The images; the test labels decide what is correct.
-        folder: Where the models' predictions and trajectories are.
 
     Raises:
-        InvalidResults: A file in `folder` cannot be read.
+        InvalidResults: A model's predictions or trajectory cannot be read.
     """
-    predictions = {name: _best_predictions(result, folder / name) for name, result in results.items()}
+    predictions = {name: _best_predictions(result) for name, result in results.items()}
     comparison = compare(params, results, dataset)
-    trajectories, surface = _landscapes(params, results, dataset, folder)
+    tested = differences(comparison, results, predictions, dataset.test.labels)
+    leads = tested.rename(columns={"other": "model", "p_seeds": "p_lead"})[["study", "model", "p_lead"]]
+    trajectories, surface = _landscapes(params, results, dataset)
     return Tables(
-        comparison,
+        comparison.merge(leads, how="left", on=["study", "model"]),
         _by_model({name: result.history for name, result in results.items()}),
-        differences(comparison, results, predictions, dataset.test.labels),
+        tested,
         trajectories,
         surface,
         _by_model({name: confusion(found, dataset.test.labels) for name, found in predictions.items()}),
@@ -250,13 +247,16 @@ def best(rows: pd.DataFrame) -> str | None:
 
 
 def tied(rows: pd.DataFrame) -> list[str]:
-    """Return the models with the same mean validation accuracy as the best one, the best one first."""
+    """Return the best model and those that chance may have put behind it, in the order of the rows.
+
+    These have the same mean validation accuracy, or `p_lead` says that the lead may be chance.
+    """
     winner = best(rows)
     if winner is None:
         return []
     accuracy = rows.validation_accuracy_mean.round(9)
-    same = rows[(accuracy == accuracy[rows.model == winner].iloc[0]) & ~rows.status.isin(NOT_LEARNED)]
-    return [winner, *same.model[same.model != winner]]
+    same = (accuracy == accuracy[rows.model == winner].iloc[0]) | (rows.p_lead >= SIGNIFICANT)
+    return list(rows.model[same & ~rows.status.isin(NOT_LEARNED)])
 
 
 def varying(rows: pd.DataFrame) -> list[str]:
@@ -282,13 +282,25 @@ def answer(rows: pd.DataFrame) -> str:
     Args:
         rows: The study's rows of the comparison.
     """
-    models = tied(rows)
-    if not models:
+    models, names = rows[rows.model.isin(tied(rows))], varying(rows) or ["batch_size", "learning_rate"]
+    if models.empty:
         return "none"
-    named = rows.set_index("model", drop=False)
-    names = varying(rows) or ["batch_size", "learning_rate"]
-    texts = list(dict.fromkeys(settings_text(named.loc[model], names) for model in models))
-    return texts[0] if len(texts) == 1 else f"a tie of {format.listed(texts)}"
+    others = [name for name in names if name != "learning_rate"]
+    if len(models) == 1:
+        row = models.iloc[0]
+        rate = settings_text(row, ["learning_rate"])
+        return (
+            f"{settings_text(row, others)} at {rate}"
+            if others and others != names
+            else settings_text(row, names)
+        )
+    if others and not models.duplicated(others).any():  # the rate goes without saying
+        names = others
+    if len(names) > 1 or models[names].isna().any(axis=None):
+        return f"a tie of {format.listed([settings_text(row, names) for row in models.itertuples()])}"
+    [name] = names
+    values = [format.setting(name, row[name], row.images) for _, row in models.iterrows()]
+    return f"a tie of {format.setting_titles(name)} {format.listed(list(dict.fromkeys(values)))}"
 
 
 def summary(comparison: pd.DataFrame) -> dict[str, dict[str, Any]]:
@@ -348,10 +360,20 @@ def differences(
 
 
 def _over_seeds(ours: Result, theirs: Result) -> dict[str, Any]:
-    pairs = ours.final("validation_accuracy"), theirs.final("validation_accuracy")
+    """Compare runs of the same seed; without two of them only the difference of the means is known."""
+    seeds = [seed for seed in ours.seeds if seed in theirs.seeds]
+    pairs = [
+        [result.final("validation_accuracy")[result.seeds.index(seed)] for seed in seeds]
+        for result in (ours, theirs)
+    ]
+    if not seeds:
+        difference = float(
+            np.mean(ours.final("validation_accuracy")) - np.mean(theirs.final("validation_accuracy"))
+        )
+        return {"pairs": 0, "difference": difference}
     (difference, low, high), t, p, needed = paired_t(*pairs)
     names = ("pairs", "difference", "difference_low", "difference_high", "t", "p_seeds", "seeds_needed")
-    return dict(zip(names, (len(pairs[0]), difference, low, high, t, p, needed), strict=True))
+    return dict(zip(names, (len(seeds), difference, low, high, t, p, needed), strict=True))
 
 
 def _over_images(ours: np.ndarray, theirs: np.ndarray) -> dict[str, Any]:
@@ -360,9 +382,9 @@ def _over_images(ours: np.ndarray, theirs: np.ndarray) -> dict[str, Any]:
     return dict(zip(names, (len(ours), alone, other, exact_mcnemar(alone, other)), strict=True))
 
 
-def _best_predictions(result: Result, folder: Path) -> np.ndarray:
+def _best_predictions(result: Result) -> np.ndarray:
     """Read the test probabilities (images, classes) of a model's best seed."""
-    probabilities = _read_array(folder / "test_probabilities.npy")
+    probabilities = _read_array(result.folder / "test_probabilities.npy")
     return probabilities[result.seeds.index(result.metrics["best_seed"])]
 
 
@@ -397,12 +419,12 @@ def mistakes(probabilities: np.ndarray, labels: np.ndarray) -> pd.DataFrame:
 
 
 def _landscapes(
-    params: Params, results: Mapping[str, Result], dataset: Dataset, folder: Path
+    params: Params, results: Mapping[str, Result], dataset: Dataset
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     drawn = []
     for name, study in params.studies.items():
         models = {model: params.models[model] for model in study.models}
-        paths_of = {model: _read_array(folder / model / "trajectory.npy") for model in models}
+        paths_of = {model: _read_array(results[model].folder / "trajectory.npy") for model in models}
         far = [model for model in models if results[model].metrics["status"] in landscape.EXCLUDED]
         found = landscape.study_landscape(models, paths_of, far, dataset.train, dataset.classes)
         drawn.append([table.assign(study=name) for table in found])
@@ -412,92 +434,3 @@ def _landscapes(
         for tables, names in zip(zip(*drawn, strict=True), columns, strict=True)
     )
     return trajectories, surface
-
-
-# The sweep
-
-
-class Scaling(NamedTuple):
-    """The best learning rate as proportional to the batch size to the power of `exponent`.
-
-    Attributes:
-        exponent: The slope of log rate by log batch size.
-        error: Its standard error; NaN for fewer than three batch sizes.
-        smallest: The smallest batch size used.
-        largest: The largest batch size used.
-    """
-
-    exponent: float
-    error: float
-    smallest: int
-    largest: int
-
-
-def cells(sweep: pd.DataFrame) -> pd.DataFrame:
-    """Average the sweep over its seeds.
-
-    Returns:
-        A row per optimizer, batch size and learning rate, sorted: optimizer, batch_size, learning_rate,
-        updates, EPOCH_METRICS (means; a loss is infinite if a seed's is not finite), status (the worst
-        of its runs), best (whether this is the best learning rate of its batch size).
-    """
-    by = ["optimizer", "batch_size", "learning_rate"]
-    metrics = [metric.key for metric in EPOCH_METRICS]
-    groups = sweep.assign(validation_loss=sweep.validation_loss.fillna(math.inf)).groupby(by)
-    table = groups[["updates", *metrics]].mean()
-    table["status"] = groups.status.agg(lambda found: worst_status(list(found)))
-    table = table.reset_index()
-    order = table.assign(failed=table.status.isin(NOT_LEARNED), accuracy=table.validation_accuracy.round(9))
-    order = order.sort_values(
-        ["failed", "accuracy", "validation_loss", "learning_rate"], ascending=[True, False, True, True]
-    )
-    chosen = order[~order.failed].drop_duplicates(["optimizer", "batch_size"]).index
-    return table.assign(best=table.index.isin(chosen))
-
-
-def best_rates(sweep: pd.DataFrame) -> pd.DataFrame:
-    """Find the best learning rate of each optimizer and batch size.
-
-    The best rate has the highest mean validation accuracy; a tie goes to the lower loss, then to the
-    lower rate. A batch size of which no run learned has no row.
-
-    Returns:
-        The best rows of `cells`, with `refined`: the rate at the top of a parabola through the best rate
-        and its two neighbours, in the logarithm of the rate; NaN at the edge of the grid, beyond which a
-        better rate may lie.
-    """
-    rows = []
-    for _, rates in cells(sweep).groupby(["optimizer", "batch_size"]):
-        rates = rates.reset_index(drop=True)
-        for place in np.flatnonzero(rates.best):
-            inside = 0 < place < len(rates) - 1
-            refined = _top(rates.iloc[place - 1 : place + 2]) if inside else math.nan
-            rows.append(rates.iloc[place].to_dict() | {"refined": refined})
-    columns = ["optimizer", "batch_size", "learning_rate", "validation_accuracy", "status", "refined"]
-    return pd.DataFrame(rows) if rows else pd.DataFrame(columns=columns)
-
-
-def _top(three: pd.DataFrame) -> float:
-    logs, heights = np.log(three.learning_rate.to_numpy(float)), three.validation_accuracy.to_numpy(float)
-    curvature, slope, _ = np.polyfit(logs - logs[1], heights, 2)
-    if curvature > -1e-12:  # three alike
-        return float(np.exp(logs[1]))
-    return float(np.exp(logs[1] + np.clip(-slope / 2 / curvature, *(logs[[0, 2]] - logs[1]))))
-
-
-def scaling(rates: pd.DataFrame) -> Scaling | None:
-    """Fit a power law to the best rates of one optimizer by least squares.
-
-    Only batch sizes that learned and whose best rate lies inside the grid count: with a handful of
-    updates the largest rate that does no harm is the best one, whatever the batch size.
-
-    Returns:
-        None if fewer than two batch sizes are left.
-    """
-    inside = rates[rates.refined.notna() & (rates.status == "learned")]
-    if len(inside) < 2:
-        return None
-    sizes = inside.batch_size.astype(float)
-    line = stats.linregress(np.log(sizes), np.log(inside.refined.astype(float)))
-    error = float(np.nan_to_num(line.stderr)) if len(inside) > 2 else math.nan  # NaN for equal rates
-    return Scaling(float(line.slope), error, int(sizes.min()), int(sizes.max()))

@@ -1,12 +1,9 @@
 """A finished experiment for the explorer: sweep, models and tables with made-up numbers; no TensorFlow."""
 
-import io
-import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import h5py
 import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw
@@ -16,7 +13,7 @@ from descent.config import Params
 from descent.data import Dataset, Split
 from descent.engine.settings import RunSettings
 from descent.report import tables
-from descent.report.explorer.content import content
+from descent.report.explorer.content import content, pixels, probabilities
 from descent.report.explorer.page import page
 from tests.support.results import OUTCOMES, make_params, write_model
 
@@ -31,7 +28,6 @@ class Experiment(NamedTuple):
     params: Params
     dataset: Dataset
     comparison: pd.DataFrame
-    mistakes: pd.DataFrame
     runs: sweep.RunCache
     planes: sweep.PlaneCache
     models: Path
@@ -51,6 +47,7 @@ def experiment(
     outcomes: dict[str, str] | None = None,
     grid: dict | None = None,
     layers: Sequence[int] = (3,),
+    networks: Mapping[str, list] | None = None,
     **sections,
 ) -> Experiment:
     """Write an experiment.
@@ -61,6 +58,7 @@ def experiment(
         outcomes: What each model ends with, a key of results.OUTCOMES.
         grid: The section sweep, where it differs from GRID.
         layers: The hidden layers of every network.
+        networks: Kernels and biases of models; other networks are random.
         sections: Other sections of params.yaml.
     """
     outcomes = outcomes or {"batch_2": "learned", "middle": "learned", "rate_10": "diverged"}
@@ -88,14 +86,16 @@ def experiment(
     for place, (name, end) in enumerate(outcomes.items()):
         best = OUTCOMES[end][1] + 0.001 * place
         write_model(folder / "models" / name, params, name, end, [best] * len(params.train.seeds))
-        write_predictions(folder / "models" / name, params, dataset, name, end, place)
+        shape = widths(dataset, params.models[name].hidden_layers)
+        made = random_layers(shape, np.random.default_rng(place), scale=1e18 if end == "diverged" else 1)
+        write_network(folder / "models" / name, params, dataset, (networks or {}).get(name, made))
     runs = sweep.open_cache(dataset, folder / "runs")
     planes = sweep.PlaneCache(folder / "planes", runs, len(dataset.train.labels))
     for run in params.sweep_runs():
         write_run(run, dataset, runs, planes)
     results = tables.read_results(params, folder / "models")
-    found = tables.compute(params, results, dataset, folder / "models")
-    return Experiment(params, dataset, found.comparison, found.mistakes, runs, planes, folder / "models")
+    comparison = tables.compare(params, results, dataset)
+    return Experiment(params, dataset, comparison, runs, planes, folder / "models")
 
 
 def widths(dataset: Dataset, layers: Sequence[int]) -> list[int]:
@@ -103,25 +103,24 @@ def widths(dataset: Dataset, layers: Sequence[int]) -> list[int]:
     return [dataset.train.images[0].size, *layers, dataset.classes]
 
 
-def write_predictions(
-    folder: Path, params: Params, dataset: Dataset, name: str, end: str, place: int
-) -> None:
-    """Write what fits the dataset: model.keras, test_probabilities.npy and trajectory.npy."""
-    random = np.random.default_rng(place)
-    shape = widths(dataset, params.models[name].hidden_layers)
-    layers = random_layers(shape, random, scale=1e18 if end == "diverged" else 1)
-    write_keras(folder / "model.keras", layers)
-    right = np.eye(dataset.classes)[dataset.test.labels] * 2.5 * OUTCOMES[end][1]
-    found = np.exp(right + random.normal(0, 1, right.shape))
-    found = np.stack([found] * len(params.train.seeds))
-    np.save(folder / "test_probabilities.npy", (found / found.sum(axis=2, keepdims=True)).astype(np.float32))
-    size = sum((a + 1) * b for a, b in zip(shape, shape[1:], strict=False))
-    steps = random.normal(0, 1 / np.sqrt(size), (params.train.epochs, size)) * OUTCOMES[end][2] / 4
-    start = np.concatenate(
-        [part.ravel() for pair in random_layers(shape, np.random.default_rng(7)) for part in pair]
-    )
-    path = np.vstack([start, start + np.cumsum(steps, axis=0)])
-    np.save(folder / "trajectory.npy", path.astype(np.float32))
+def write_network(folder: Path, params: Params, dataset: Dataset, layers: list) -> None:
+    """Write a model's trajectory to these layers, and what they answer."""
+    start, end = flat_start(dataset, [len(bias) for _, bias in layers[:-1]]), flat(layers)
+    with np.errstate(over="ignore"):
+        shares = np.linspace(0, 1, params.train.epochs + 1)[:, None]
+        np.save(folder / "trajectory.npy", ((1 - shares) * start + shares * end).astype(np.float32))
+    answers = probabilities(layers, pixels(dataset.test.images), params.network.activation)
+    np.save(folder / "test_probabilities.npy", np.stack([answers] * len(params.train.seeds)))
+
+
+def flat(layers: list) -> np.ndarray:
+    """Return all weights in a row."""
+    return np.concatenate([part.ravel() for pair in layers for part in pair])
+
+
+def flat_start(dataset: Dataset, hidden: Sequence[int]) -> np.ndarray:
+    """Return the weights from which every run starts."""
+    return flat(random_layers(widths(dataset, hidden), np.random.default_rng(7)))
 
 
 def random_layers(shape: Sequence[int], random: np.random.Generator, scale: float = 1) -> list:
@@ -133,18 +132,6 @@ def random_layers(shape: Sequence[int], random: np.random.Generator, scale: floa
         )
         for a, b in zip(shape, shape[1:], strict=False)
     ]
-
-
-def write_keras(path: Path, layers: Sequence[tuple[np.ndarray, np.ndarray]]) -> None:
-    """Write a .keras archive as far as the explorer reads it."""
-    content = io.BytesIO()
-    with h5py.File(content, "w") as file:
-        for place, layer in enumerate(layers):
-            name = f"layers/dense_{place}" if place else "layers/dense"
-            for number, array in enumerate(layer):
-                file[f"{name}/vars/{number}"] = array
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("model.weights.h5", content.getvalue())
 
 
 def write_run(run: RunSettings, dataset: Dataset, runs: sweep.RunCache, planes: sweep.PlaneCache) -> None:
@@ -178,10 +165,7 @@ def write_run(run: RunSettings, dataset: Dataset, runs: sweep.RunCache, planes: 
     ]
     percent = random.integers(20, 101, (len(epochs), len(labels))).tolist()
     runs.write(run, history, sweep.RunView(points, 0.5, predicted, percent))
-    shape = widths(dataset, run.hidden_layers)
-    start = np.concatenate(
-        [part.ravel() for pair in random_layers(shape, np.random.default_rng(7)) for part in pair]
-    )
+    start = flat_start(dataset, run.hidden_layers)
     directions = np.linalg.qr(np.random.default_rng(run.seed).normal(size=(len(start), 2)))[0].T
     planes.write(run, np.vstack([start, directions]).astype(np.float32))
 

@@ -32,13 +32,19 @@ def write_yaml(path: Path, content: dict) -> None:
 
 
 def shrink(params: dict, idx_folder: Path) -> None:
-    """Change the parameters to 600 + 200 images, two epochs, two seeds and a sweep of four runs."""
+    """Change the parameters to 600 + 200 images, two epochs, two seeds, a sweep of four runs, two tuned models."""
     params["data"] = "bars"
     params["datasets"] = {
         "bars": {"title": "Bars", "source": str(idx_folder), "sha256": listing_checksum(idx_folder)}
     }
     params["preprocess"] |= {"training_images": 600, "validation_images": 200}
     params["train"] |= {"epochs": 2, "seeds": [0, 1]}
+    params["tuned"] = {
+        "seeds": [0],
+        "models": {"tuned_128": {"batch_size": 128}, "tuned_full": {"batch_size": "full"}},
+    }
+    params["studies"]["tuned"]["models"] = list(params["tuned"]["models"])
+    del params["studies"]["optimizers"]
     params["sweep"] = {"batch_sizes": [128, "full"], "learning_rates": [0.01, 0.1], "seeds": [0], "epochs": 1}
 
 

@@ -74,9 +74,9 @@ export class Chart {
       });
       const lost = line.y.findIndex((value) => value === null || value > axes.y[1] * 1.001);
       if (lost >= 0) {
-        const words = line.y[lost] === null ? "× not finite" : `▲ ${number(line.y[lost])}`;
+        const words = `${line.side.toUpperCase()} ${line.y[lost] === null ? "× not finite" : `▲ ${number(line.y[lost])}`}`;
         const end = this.x(line.x[lost]) > WIDTH / 2;
-        parts.push(svg("text", { x: this.x(line.x[lost]) + (end ? -4 : 4), y: top + (line.side === "a" ? 8 : 24), "text-anchor": end ? "end" : "start", class: `lost ${line.side}` }, words));
+        parts.push(svg("text", { x: this.x(line.x[lost]) + (end ? -4 : 4), y: top + (line.side === "a" ? 8 : 24), "text-anchor": end ? "end" : "start", class: "lost on-paper" }, words));
       }
     }
     this.marks = Object.fromEntries(lines.map((line) => [line.side, mark(line.side)]));

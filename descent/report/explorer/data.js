@@ -1,5 +1,6 @@
 // The page's data, decoded when they are first needed.
 
+import { count, rate } from "./format.js";
 import { bytes, decodeLayer } from "./network.js";
 
 /**
@@ -21,6 +22,12 @@ import { bytes, decodeLayer } from "./network.js";
  */
 
 export const data = JSON.parse(document.getElementById("data").textContent);
+
+/** @type {Run[]} the runs of the sweep */
+export const cells = data.runs.filter((/** @type {Run} */ run) => !run.model);
+
+/** @type {Run[]} the runs of the models in the studies */
+export const studied = data.runs.filter((/** @type {Run} */ run) => run.model);
 
 /** Whether the classes are called by their numbers. */
 export const numbered = data.classes.every((/** @type {string} */ name, /** @type {number} */ place) => name === String(place));
@@ -57,6 +64,13 @@ export function pixelsOf(image) {
   pixels ??= new Uint8Array(bytes(data.images.pixels));
   const size = data.images.height * data.images.width;
   return pixels.subarray(image * size, (image + 1) * size);
+}
+
+/** The settings of a run, in words. @param {Run} run */
+export function settings(run) {
+  const full = run.batch_size === data.sweep.training_images ? " (full)" : "";
+  const optimizer = run.optimizer === "sgd" ? "" : `, ${run.optimizer}`;
+  return `batch size ${count(run.batch_size)}${full}, learning rate ${rate(run.learning_rate)}${optimizer}`;
 }
 
 /** The layers of a network. @param {any} network */

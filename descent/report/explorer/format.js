@@ -25,6 +25,11 @@ export function rate(value) {
   return value < 1e-4 || value >= 1e6 ? power(value.toExponential()) : String(value);
 }
 
+/** Joins texts as in a sentence. @param {string[]} texts */
+export function listed(texts) {
+  return texts.length < 2 ? texts.join() : `${texts.slice(0, -1).join(", ")} and ${texts[texts.length - 1]}`;
+}
+
 /** @param {string} text such as "1.50e-7" */
 function power(text) {
   const [mantissa, exponent] = text.split("e");

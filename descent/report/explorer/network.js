@@ -7,14 +7,11 @@ export function bytes(text) {
   return Uint8Array.from(atob(text), (character) => character.charCodeAt(0)).buffer;
 }
 
-/** @param {any} encoded a layer of the page's data @returns {Layer} */
+/** @param {{kernel: string, scale: string, bias: string}} encoded a layer of the page's data @returns {Layer} */
 export function decodeLayer(encoded) {
-  const { inputs, outputs, bits } = encoded;
-  const bias = new Float32Array(bytes(encoded.bias));
-  if (bits === 32) return { inputs, outputs, bias, kernel: new Float32Array(bytes(encoded.kernel)) };
-  const whole = new Int16Array(bytes(encoded.kernel));
-  const scale = new Float32Array(bytes(encoded.scale));
-  return { inputs, outputs, bias, kernel: Float32Array.from(whole, (value, place) => value * scale[place % outputs]) };
+  const [whole, scale, bias] = [new Int16Array(bytes(encoded.kernel)), new Float32Array(bytes(encoded.scale)), new Float32Array(bytes(encoded.bias))];
+  const outputs = bias.length;
+  return { inputs: whole.length / outputs, outputs, bias, kernel: Float32Array.from(whole, (value, place) => value * scale[place % outputs]) };
 }
 
 /**

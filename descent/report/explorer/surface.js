@@ -21,7 +21,6 @@ export class Surface {
     this.zooms = html("div", { class: "zooms", role: "group", "aria-label": "Magnification around the start" });
     this.onZoom = onZoom;
     host.replaceChildren(html("div", { class: "surface" }, this.canvas, this.overlay), html("div", { class: "under" }, this.legend, this.zooms));
-    this.drawn = "";
   }
 
   /**
@@ -31,12 +30,9 @@ export class Surface {
    */
   draw(frames, zoom, runs) {
     this.frame = frames[zoom];
-    const theme = property("paper");
-    const key = `${theme} ${frames[0]?.left} ${frames[0]?.right} ${zoom}`;
-    if (key !== this.drawn) this.paint();
-    this.drawn = key;
+    this.paint();
     this.zooms.replaceChildren(...frames.map((frame, place) => html("button", {
-      type: "button", "aria-pressed": String(place === zoom), onclick: () => this.onZoom(place),
+      type: "button", id: `zoom-${place}`, "aria-pressed": String(place === zoom), onclick: () => this.onZoom(place),
       "aria-label": place ? `Magnify ${magnification(frames, place)} times` : "Show all trajectories",
     }, place ? `${magnification(frames, place)}×` : "all")));
     this.runs = runs;
@@ -49,12 +45,11 @@ export class Surface {
       const path = known.map(([x, y], place) => `${place ? "L" : "M"}${x.toFixed(1)},${y.toFixed(1)}`).join("");
       if (known.length > 1) parts.push(svg("path", { d: path, class: `casing` }), svg("path", { d: path, class: `line ${side}` }));
       if (run.trajectory.length <= 24) for (const [x, y] of known.slice(1)) parts.push(svg("circle", { cx: x, cy: y, r: 3, class: `dot ${side}` }));
-      const outside = known.find(([x, y]) => x < 0 || x > WIDTH_PX || y < 0 || y > HEIGHT_PX);
-      const lost = known.length < points.length || outside;
-      if (lost) {
-        const [x, y] = this.edge(known);
+      const inside = known.filter(([x, y]) => x >= 0 && x <= WIDTH_PX && y >= 0 && y <= HEIGHT_PX);
+      if (inside.length < points.length) {
+        const [x, y] = inside[inside.length - 1] ?? [0, 0];
         const middle = x > WIDTH_PX / 2;
-        words.push(svg("text", { x: Math.min(Math.max(x, 8), WIDTH_PX - 8), y: Math.min(Math.max(y - 16, 16) + (side === "b" ? 14 : 0), HEIGHT_PX - 6), "text-anchor": middle ? "end" : "start", class: `on-surface ${side}` }, "leaves the picture"));
+        words.push(svg("text", { x: Math.min(Math.max(x, 8), WIDTH_PX - 8), y: Math.min(Math.max(y - 16, 16) + (side === "b" ? 14 : 0), HEIGHT_PX - 6), "text-anchor": middle ? "end" : "start", class: "on-surface" }, `${side.toUpperCase()} leaves the picture`));
       }
       this.marks[side] = mark(side);
     }
@@ -81,19 +76,6 @@ export class Surface {
     const wide = this.frame.right - this.frame.left;
     const far = Math.max(Math.abs(point[0]), Math.abs(point[1])) / (3 * wide);
     return far > 1 ? [this.x(point[0] / far), this.y(point[1] / far)] : [this.x(point[0]), this.y(point[1])];
-  }
-
-  /** Where a trajectory leaves the picture, or its last point. */
-  edge(points) {
-    const inside = ([x, y]) => x >= 0 && x <= WIDTH_PX && y >= 0 && y <= HEIGHT_PX;
-    const out = points.findIndex((point) => !inside(point));
-    if (out < 1) return points[points.length - 1] ?? [0, 0];
-    let [from, to] = [points[out - 1], points[out]];
-    for (let turn = 0; turn < 20; turn++) {
-      const half = [(from[0] + to[0]) / 2, (from[1] + to[1]) / 2];
-      [from, to] = inside(half) ? [half, to] : [from, half];
-    }
-    return from;
   }
 
   x(value) {
@@ -135,12 +117,11 @@ function magnification(frames, place) {
   return Math.round((frames[0].right - frames[0].left) / (frames[place].right - frames[place].left));
 }
 
-/** The most magnified frame that holds the trajectories. @param {Frame[]} frames @param {import("./data.js").Run[]} runs */
+/** The most magnified frame that holds the trajectories; the largest one if a trajectory leaves it. @param {Frame[]} frames @param {import("./data.js").Run[]} runs */
 export function fittingZoom(frames, runs) {
-  const points = runs.flatMap((run) => run.trajectory).filter((point) => point[0] !== null && point[1] !== null);
-  const near = points.filter(([x, y]) => frames[0] && inFrame(frames[0], x, y));
+  const points = runs.flatMap((run) => run.trajectory);
   for (let zoom = frames.length - 1; zoom > 0; zoom--) {
-    if (near.every(([x, y]) => inFrame(frames[zoom], x, y))) return zoom;
+    if (points.every(([x, y]) => x !== null && y !== null && inFrame(frames[zoom], x, y))) return zoom;
   }
   return 0;
 }

@@ -1,7 +1,7 @@
 // The sweep as a control: a grid of runs, two of which are compared, and a player through their epochs.
 
 import { Chart } from "./charts.js";
-import { answerOf, data, placeAt, valueAt } from "./data.js";
+import { answerOf, cells, data, placeAt, settings, studied, valueAt } from "./data.js";
 import { byId, html, ramp, still } from "./elements.js";
 import { count, number, percent, rate } from "./format.js";
 import { Row, confusion, fromEasyToHard, picture, worstMistakes } from "./pictures.js";
@@ -14,8 +14,15 @@ const SECONDS_PER_EPOCH = 1.1;
 const SECONDS_AT_MOST = 9;
 
 const grid = data.sweep;
-const cells = data.runs.filter((/** @type {Run} */ run) => !run.model);
-const studied = data.runs.filter((/** @type {Run} */ run) => run.model);
+const guessing = Math.log(data.classes.length);
+
+const STATUSES = {
+  learned: "The steps have a suitable size: the loss fell below half of guessing.",
+  undertrained: "It goes down, but needs more steps or larger ones.",
+  stalled: "The steps are so small that nothing changes.",
+  collapsed: "Its first steps were so large that it landed where nothing is left to learn: it guesses.",
+  diverged: "Each step overshoots, and the loss grew.",
+};
 
 /** @type {{optimizer: string, seed: number, chosen: Run, pinned: Run | null, time: number, zoom: number}} */
 const state = { optimizer: cells[0].optimizer, seed: grid.seeds[0], chosen: cells[0], pinned: null, time: 0, zoom: 0 };
@@ -29,7 +36,7 @@ export function startSweep() {
   const beside = shownCells().filter((run) => run.learning_rate === state.chosen.learning_rate && run !== state.chosen);
   state.pinned = beside[beside.length - 1] ?? null;
   state.time = lastEpoch();
-  byId("runs-lead").textContent = `Each square is a network that was trained for ${grid.epochs} ${grid.epochs === 1 ? "epoch" : "epochs"}, with its own batch size and learning rate. Choose one, by mouse, touch or arrow keys, and see how it learns. “Pin” keeps it as B, and the next one is compared with it.`;
+  byId("runs-lead").textContent = `Each square is a network that was trained for ${grid.epochs} ${grid.epochs === 1 ? "epoch" : "epochs"}, with its own batch size and learning rate. Choose one, by mouse, touch or arrow keys, and see how it learns. “Pin”, or Enter, keeps it as B, and the next one is compared with it.`;
   selects();
   charts = {
     loss: new Chart(byId("loss"), "Training loss by epoch of the chosen and the pinned run"),
@@ -39,6 +46,7 @@ export function startSweep() {
   surface = new Surface(byId("surface"), (zoom) => {
     state.zoom = zoom;
     drawSurface();
+    byId(`zoom-${zoom}`).focus();
     moveMarks();
   });
   row = new Row(byId("row"), fromEasyToHard(cells));
@@ -69,12 +77,6 @@ function lastEpoch() {
   return Math.max(...shownRuns().map(({ run }) => run.epochs[run.epochs.length - 1]));
 }
 
-function settings(run) {
-  const full = run.batch_size === grid.training_images ? " (full)" : "";
-  const optimizer = run.optimizer === "sgd" ? "" : `, ${run.optimizer}`;
-  return `batch size ${count(run.batch_size)}${full}, learning rate ${rate(run.learning_rate)}${optimizer}`;
-}
-
 // The grid
 
 function selects() {
@@ -94,7 +96,7 @@ function selects() {
 }
 
 function errorRange(runs) {
-  const errors = runs.filter((run) => !data.statuses[run.status].sign).map((run) => 1 - lastAccuracy(run));
+  const errors = runs.filter((run) => !data.signs[run.status]).map((run) => 1 - lastAccuracy(run));
   const high = errors.length ? Math.min(1, Math.max(...errors, 0.01)) : 1;
   return [Math.min(errors.length ? Math.max(Math.min(...errors), 0.001) : 0.5, high / 2), high];
 }
@@ -104,7 +106,7 @@ function drawGrid() {
   const [low, high] = errorRange(runs).map(Math.log);
   const rates = [...new Set(runs.map((run) => run.learning_rate))].sort((a, b) => a - b);
   const sizes = [...new Set(runs.map((run) => run.batch_size))].sort((a, b) => a - b);
-  const working = runs.filter((run) => !grid.not_learned.includes(run.status));
+  const working = runs.filter((run) => !data.not_learned.includes(run.status));
   const bestOfRow = new Map(sizes.map((size) => [size, working.filter((run) => run.batch_size === size)]).filter(([, found]) => found.length).map(([size, found]) => [size, best(found)]));
   const head = html("tr", {}, html("th", { scope: "col", class: "corner" }, "batch size"), ...rates.map((value) => html("th", { scope: "col" }, rate(value))));
   const rows = sizes.map((size) => html("tr", {}, html("th", { scope: "row", title: count(size) }, size === grid.training_images ? "full" : count(size)), ...rates.map((value) => {
@@ -114,8 +116,8 @@ function drawGrid() {
   const axis = html("tr", {}, html("th", { class: "corner" }), html("th", { colspan: rates.length, class: "axis-title" }, "learning rate"));
   byId("grid").style.minWidth = `${3 + 2 * rates.length}rem`;
   byId("grid").replaceChildren(html("thead", {}, axis, head), html("tbody", {}, ...rows));
-  const signs = Object.entries(data.statuses).filter(([name, { sign }]) => sign && runs.some((run) => run.status === name));
-  const signWords = signs.map(([name, { sign }]) => `${sign} ${name}`).join(", ");
+  const signs = Object.entries(data.signs).filter(([name]) => runs.some((run) => run.status === name));
+  const signWords = signs.map(([name, sign]) => `${sign} ${name}`).join(", ");
   byId("grid-note").textContent = `Validation accuracy in percent after the last epoch; brighter is better, and the best learning rate of each batch size is framed.${signWords ? ` ${signWords}.` : ""}`;
   if (studied.length) {
     const last = studied[0].epochs[studied[0].epochs.length - 1];
@@ -125,13 +127,14 @@ function drawGrid() {
 }
 
 function cell(run, low, high, framed) {
-  const { sign } = data.statuses[run.status];
+  const sign = data.signs[run.status];
   const share = (high - Math.log(Math.max(1 - lastAccuracy(run), 1e-9))) / (high - low);
   const color = ramp(VIRIDIS, share);
+  const words = `${settings(run)}: ${run.status}, ${percent(lastAccuracy(run))}`;
   const style = sign ? null : `--cell:rgb(${color});color:${share > 0.45 ? "#000" : "#fff"}`;
   const found = html("td", {
     role: "gridcell", tabindex: "-1", style, class: `${sign ? "failed" : ""} ${framed ? "framed" : ""}`,
-    "aria-label": `${settings(run)}: ${run.status}, ${percent(lastAccuracy(run))}`, title: `${settings(run)}: ${run.status}, ${percent(lastAccuracy(run))}`,
+    "aria-label": words, title: words,
     onclick: () => choose(run), onkeydown: (event) => onKey(event, run),
   }, sign || (100 * lastAccuracy(run)).toFixed(1));
   found.run = run;
@@ -178,8 +181,9 @@ function pin() {
 function chosenChanged() {
   stop();
   const last = lastEpoch();
+  const ended = state.time >= Number(byId("epoch").max);
   byId("epoch").max = last;
-  state.time = last;
+  state.time = ended ? last : Math.min(state.time, last); // who went to an epoch compares other runs there
   for (const td of byId("grid").querySelectorAll("td")) {
     const chosen = td.run === state.chosen;
     td.setAttribute("aria-selected", String(chosen));
@@ -198,12 +202,14 @@ function chosenChanged() {
 
 /** Draws what depends on the chosen runs; also needed when the theme changes. */
 export function drawAll() {
+  const focused = document.activeElement?.id;
   drawCards();
   drawCurves();
   state.zoom = fittingZoom(frames(), shownRuns().map(({ run }) => run));
   drawSurface();
   drawPair();
   drawTime();
+  if (focused === "pin" || focused === "unpin") (byId(focused) ?? byId("pin")).focus();
 }
 
 function drawCards() {
@@ -221,8 +227,8 @@ function drawCards() {
     card.replaceChildren(
       html("p", { class: "who" }, html("span", { class: `key ${side}` }, side.toUpperCase()), ` ${side === "a" ? "chosen" : "pinned"}${run.model ? `: ${run.model}` : ""}`, button),
       html("p", { class: "settings" }, settings(run)),
-      html("p", { class: "figures" }, html("strong", {}, percent(lastAccuracy(run))), html("span", { class: `status ${grid.not_learned.includes(run.status) ? "bad" : run.status}` }, run.status)),
-      html("p", {}, data.statuses[run.status].words),
+      html("p", { class: "figures" }, html("strong", {}, percent(lastAccuracy(run))), html("span", { class: `status ${data.not_learned.includes(run.status) ? "bad" : run.status}` }, run.status)),
+      html("p", {}, STATUSES[run.status]),
       html("p", { class: "note" }, `${count(run.updates[last])} updates in ${count(run.epochs[last])} ${run.epochs[last] === 1 ? "epoch" : "epochs"}. All weights together moved ${number(run.distance)} from the start.`),
     );
   }
@@ -231,10 +237,10 @@ function drawCards() {
 function drawCurves() {
   const lines = (key) => shownRuns().map(({ side, run }) => ({ side, x: run.epochs, y: run[key] }));
   const known = shownRuns().flatMap(({ run }) => run.train_loss).filter((value) => value !== null && value > 0);
-  const top = Math.max(1.5 * data.guessing, ...known.map((value) => Math.min(value, 6 * data.guessing)));
-  const low = Math.min(...known, data.guessing / 2);
+  const top = Math.max(1.5 * guessing, ...known.map((value) => Math.min(value, 6 * guessing)));
+  const low = Math.min(...known, guessing / 2);
   const x = /** @type {[number, number]} */ ([0, lastEpoch()]);
-  charts.loss.draw({ x, y: [low / 1.3, top * 1.1], log: true, title: "epoch", rule: { y: data.guessing, words: "guessing" } }, lines("train_loss"));
+  charts.loss.draw({ x, y: [low / 1.3, top * 1.1], log: true, title: "epoch", rule: { y: guessing, words: "guessing" } }, lines("train_loss"));
   const accuracy = { x, y: /** @type {[number, number]} */ ([0, 1]), log: false, title: "epoch", label: (value) => `${Math.round(100 * value)} %`, rule: { y: 1 / data.classes.length, words: "guessing" } };
   charts.accuracy.draw(accuracy, lines("validation_accuracy"));
 }
@@ -254,7 +260,7 @@ function drawSurface() {
   }
   const shares = runs.filter(({ run }) => run.explained !== null).map(({ side, run }) => `${percent(run.explained, 0)} of ${side.toUpperCase()}’s movement`);
   const missing = shownRuns().filter((entry) => !runs.some(({ side }) => side === entry.side)).map(({ side }) => `${side.toUpperCase()} is not in it: another network or seed. `);
-  note.textContent = `${missing.join("")}A plane in the space of all weights${shares.length ? `; it holds ${shares.join(" and ")}` : ""}.`;
+  note.textContent = `${missing.join("")}A point per epoch, on a plane in the space of all weights${shares.length ? ` that holds ${shares.join(" and ")}` : ""}.`;
   surface.draw(found, state.zoom, runs);
 }
 
@@ -283,6 +289,8 @@ function moveMarks() {
     charts.accuracy.move(side, epoch, valueAt(run.validation_accuracy, at));
     if (frames().length) surface.move(side, at);
   }
+  drawValues("loss-values", shown, ({ run, at }) => number(run.train_loss[at.frame]));
+  drawValues("accuracy-values", shown, ({ run, at }) => percent(run.validation_accuracy[at.frame]));
   const reached = Math.floor(state.time + 1e-9);
   byId("epoch").value = String(state.time);
   const words = shown.map(({ side, run, at }) => `${side.toUpperCase()}: ${count(run.updates[at.frame])} ${run.updates[at.frame] === 1 ? "update" : "updates"}`);
@@ -291,6 +299,10 @@ function moveMarks() {
   const key = shown.map(({ at }) => at.frame).join();
   if (key !== drawnFrames) drawPictures(shown);
   drawnFrames = key;
+}
+
+function drawValues(id, shown, value) {
+  byId(id).replaceChildren(...shown.flatMap((entry) => [html("span", { class: `key ${entry.side}` }, entry.side.toUpperCase()), ` ${value(entry)} `]));
 }
 
 function drawPictures(shown) {

@@ -122,6 +122,13 @@ def test_the_committed_file_describes_the_experiment():
         ("sweep/optimizers", ["sgd", "sgd"], "sweep.optimizers: ['sgd', 'sgd'] "),
         ("sweep/seeds", [0, 0], "sweep.seeds: [0, 0] "),
         ("sweep/epochs", 0, "sweep.epochs: 0 "),
+        ("tuned", MISSING, "tuned: is missing"),
+        ("tuned/seeds", [1, 1], "tuned.seeds: [1, 1] "),
+        ("tuned/models/adam/optimizer", "lion", "tuned.models.adam.optimizer: 'lion' "),
+        ("tuned/models/adam/batch_size", 50_001, "tuned.models.adam.batch_size: 50001 "),
+        ("tuned/models/adam/learning_rate", 0.1, "tuned.models.adam.learning_rate: is not a known key"),
+        ("tuned/models/baseline", {"batch_size": 64}, "models: 'baseline' "),
+        ("models/tuned", {"batch_size": 8, "learning_rate": 1}, "models: 'tuned' "),
     ],
 )
 def test_an_error_is_one_line_with_key_value_and_what_is_accepted(errors, key, value, expected):
@@ -142,7 +149,7 @@ def test_errors_in_different_places_are_all_listed(tmp_path):
 
 def test_read_params_or_exit_prints_the_line_and_exits_with_2(tmp_path, capsys):
     path = tmp_path / "params.yaml"
-    path.write_text(TEXT.replace("batch_size: 8", "batch_size: 0"))
+    path.write_text(TEXT.replace("batch_size: 8", "batch_size: 0", 1))
     with pytest.raises(SystemExit) as caught:
         read_params_or_exit(path)
     assert caught.value.code == 2
@@ -223,6 +230,21 @@ def test_sweep_runs_are_every_combination_once(small_params):
         (600, "adam"),
     }
     assert runs[0]._replace(seed=1) == runs[1], "the table lists the seeds of a setting together"
+
+
+def test_tuning_runs_are_all_rates_of_the_batch_size_and_optimizer_of_a_tuned_model(small_params):
+    sweep = {"batch_sizes": [8], "learning_rates": [0.1, 1], "seeds": [0, 1], "epochs": 3}
+    models = {"in_grid": {"batch_size": 8}, "beyond": {"batch_size": 128, "optimizer": "adam"}}
+    studies = {"a": {"question": "Which?", "models": list(models)}}
+    params = small_params(sweep=sweep, tuned={"seeds": [5], "models": models}, studies=studies)
+    runs = params.tuning_runs()
+    assert [(run.batch_size, run.optimizer, run.learning_rate, run.seed) for run in runs] == [
+        (size, optimizer, rate, seed)
+        for size, optimizer in ((8, "sgd"), (128, "adam"))
+        for rate in (0.1, 1)
+        for seed in (0, 1)
+    ]
+    assert set(runs[:4]) <= set(params.sweep_runs()) and not set(runs[4:]) & set(params.sweep_runs())
 
 
 @pytest.fixture

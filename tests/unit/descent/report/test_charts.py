@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from descent import rates
 from descent.metrics import METRICS, Metric
-from descent.report import charts, tables
+from descent.report import charts
 from descent.report.charts import THEMES, Models
 from descent.report.render import specification, svg
 from tests.support.report import CLASSES, example
@@ -115,7 +116,7 @@ def live_charts():
     return {
         "curve": charts.learning_curve(made.tables.history, LOSS, "epoch", models),
         "trajectories": charts.trajectories(made.tables.trajectories, made.tables.surface, models)[0],
-        "sweep": charts.sweep_heat_map(tables.cells(made.tables.sweep), comparison, models),
+        "sweep": charts.sweep_heat_map(rates.cells(made.tables.sweep), comparison, models),
         "confusion": charts.confusion_matrix(made.tables.confusion, CLASSES),
         "mistakes": charts.worst_mistakes(made.tables.mistakes, made.test.images, CLASSES),
         "samples": charts.sample_images(*made.samples, CLASSES),
@@ -187,12 +188,12 @@ def test_a_trajectory_without_direction_is_its_start(lost):
 def sweep_rows():
     made = example()
     models = Models(list(made.params.models), made.contents.labels)
-    return rows(charts.sweep_heat_map(tables.cells(made.tables.sweep), made.tables.comparison, models))
+    return rows(charts.sweep_heat_map(rates.cells(made.tables.sweep), made.tables.comparison, models))
 
 
 def test_colours_of_the_sweep_separate_84_from_97_percent():
     made = example()
-    chart = charts.sweep_heat_map(tables.cells(made.tables.sweep), made.tables.comparison, AB)
+    chart = charts.sweep_heat_map(rates.cells(made.tables.sweep), made.tables.comparison, AB)
     scale = next(
         layer["encoding"]["fill"]["scale"]
         for layer in specification(chart)["layer"]
@@ -207,7 +208,7 @@ def test_a_cell_in_which_nothing_was_learned_has_a_sign_and_no_number():
     cells = {(row["size"], row["rate"]): row for row in sweep_rows() if "words" in row}
     assert cells["8", "0.1"]["sign"] == "×" and cells["8", "0.01"]["sign"] == ""
     picture = text(
-        *[charts.sweep_heat_map(tables.cells(example().tables.sweep), example().tables.comparison, AB)]
+        *[charts.sweep_heat_map(rates.cells(example().tables.sweep), example().tables.comparison, AB)]
     )
     assert ">×<" in picture and ">97.0<" in picture and ">10.0<" not in picture
 
@@ -215,7 +216,7 @@ def test_a_cell_in_which_nothing_was_learned_has_a_sign_and_no_number():
 @pytest.mark.parametrize("accuracy", [1.0, 0.0, np.nan])
 def test_a_sweep_of_one_cell_is_drawn(accuracy):
     sweep = example().tables.sweep.iloc[:1].assign(validation_accuracy=accuracy)
-    chart = charts.sweep_heat_map(tables.cells(sweep), example().tables.comparison.iloc[:0], AB)
+    chart = charts.sweep_heat_map(rates.cells(sweep), example().tables.comparison.iloc[:0], AB)
     assert "Validation accuracy in %" in text(chart)
 
 

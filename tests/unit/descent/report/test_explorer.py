@@ -12,6 +12,7 @@ from descent.engine import network
 from descent.engine.settings import RunSettings
 from descent.report.explorer import content, page
 from descent.report.tables import InvalidResults
+from descent.results import STATUSES
 from tests.support import explorer
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
@@ -49,7 +50,7 @@ def test_answers_are_values_with_the_setting_that_was_kept(found):
 
 def test_every_run_of_the_sweep_and_every_model_is_there_with_its_numbers(experiment, found):
     cells = [run for run in found["runs"] if "model" not in run]
-    assert len(cells) == 9 and found["sweep"]["batch_sizes"] == [2, 8, 40]
+    assert len(cells) == 9 and {run["batch_size"] for run in cells} == {2, 8, 40}
     for run, settings in zip(cells, experiment.params.sweep_runs(), strict=True):
         kept = experiment.runs.load(settings)
         assert (run["batch_size"], run["learning_rate"]) == (settings.batch_size, settings.learning_rate)
@@ -70,6 +71,9 @@ def test_a_model_is_followed_by_the_first_seed_of_its_trajectory(experiment, fou
     weights = np.load(experiment.models / "middle" / "trajectory.npy")
     plane = experiment.planes.read(experiment.params.sweep_runs()[0]).astype(float)
     np.testing.assert_allclose(run["trajectory"], (weights - plane[0]) @ plane[1:].T, rtol=1e-4, atol=1e-4)
+    last = np.frombuffer(base64.b64decode(run["view"]), "<u2", 5 * found["viewed"]).reshape(5, -1)[-1]
+    answers = np.load(experiment.models / "middle" / "test_probabilities.npy")[0]
+    np.testing.assert_array_equal(last, answers.argmax(axis=1))
 
 
 def test_a_model_of_another_network_has_no_trajectory_in_the_plane(tmp_path):
@@ -93,21 +97,13 @@ def test_the_loss_surface_is_the_loss_of_the_network(experiment, found):
         assert frame["loss"][row * frame["columns"] + column] == pytest.approx(loss, rel=1e-2)
 
 
-def test_the_valley_is_as_steep_as_the_sweep_says(found):
-    valley = found["valley"]
-    assert valley["batch_size"] == 2, "as most models of the studies that the sweep has"
-    assert valley["curvature"] == 2, "between the last rate that learned, 0.1, and the first that failed, 10"
-    words = "crept at 10⁻⁷, learned at 0.1 and was thrown out of the valley at 10 (diverged)"
-    assert valley["words"] == f"In the sweep, batch size 2 {words}, within 3 epochs."
-
-
 def test_only_what_is_readable_is_drawn(experiment, tmp_path):
-    (experiment.models / "middle" / "model.keras").rename(tmp_path / "kept")
+    (experiment.models / "middle" / "trajectory.npy").rename(tmp_path / "kept")
     try:
-        with pytest.raises(InvalidResults, match=r"middle/model.keras: cannot be read: .*; `dvc repro`"):
+        with pytest.raises(InvalidResults, match=r"middle/trajectory.npy: cannot be read: .*; `dvc repro`"):
             experiment.content()
     finally:
-        (tmp_path / "kept").rename(experiment.models / "middle" / "model.keras")
+        (tmp_path / "kept").rename(experiment.models / "middle" / "trajectory.npy")
     with pytest.raises(InvalidResults, match="is missing; `dvc repro sweep` trains this run: batch_size 2"):
         experiment._replace(runs=experiment.runs._replace(data="other")).content()
 
@@ -120,45 +116,30 @@ def decoded(encoded):
 
 
 @pytest.mark.parametrize("activation", ["relu", "tanh", "gelu"])
-def test_quantized_weights_answer_as_keras_does(dataset, tmp_path, activation):
+def test_quantized_weights_answer_as_keras_does(dataset, activation):
     settings = RunSettings(8, 0.1, "sgd", (), (32, 16), activation, epochs=1, seed=0)
     model = network.build(settings, (28, 28), 10)
     model.set_weights([2.5 * weight for weight in model.get_weights()])  # as decided as a trained one
-    network.save(model, tmp_path / "model.keras")
-    inputs = content.pixels(dataset.test.images)
-    encoded = content.encode_layers(content.read_layers(tmp_path / "model.keras"), inputs, activation)
-    assert {layer["bits"] for layer in encoded} == {16} and len(dataset.test.labels) == 200
-    answers = content.probabilities(decoded(encoded), inputs, activation)
+    weights, inputs = model.get_weights(), content.pixels(dataset.test.images)
     wanted = model.predict(dataset.test.images, verbose=0)
-    assert wanted.max(axis=1).mean() > 0.3
-    assert np.abs(answers - wanted).max() < 1e-2
+    layers = list(zip(weights[::2], weights[1::2], strict=True))
+    encoded = content.encode_network(layers, inputs, activation, wanted)
+    assert len(wanted) == 200 and wanted.max(axis=1).mean() > 0.3
+    assert np.abs(content.probabilities(decoded(encoded), inputs, activation) - wanted).max() < 1e-2
 
 
-def test_layers_are_read_in_their_order_however_many_there_are(tmp_path):
-    layers = explorer.random_layers(range(3, 16), np.random.default_rng(0))
-    explorer.write_keras(tmp_path / "model.keras", layers)
-    found = content.read_layers(tmp_path / "model.keras")
-    assert [kernel.shape for kernel, _ in found] == [kernel.shape for kernel, _ in layers]
-
-
-def test_weights_that_sixteen_bits_cannot_hold_are_kept_as_they_are():
+def test_a_network_that_sixteen_bits_cannot_hold_is_left_out():
     kernel = np.array([[1e6, 1e6], [1.0, -1.0]], np.float32)  # what decides is lost beside what cancels
-    inputs = np.array([[0.0, 3.0]], np.float32)
-    (layer,) = content.encode_layers([(kernel, np.zeros(2, np.float32))], inputs, "relu")
-    assert layer["bits"] == 32
-    np.testing.assert_array_equal(decoded([layer])[0][0], kernel)
+    layers, inputs = [(kernel, np.zeros(2, np.float32))], np.array([[0.0, 3.0]], np.float32)
+    answers = content.probabilities(layers, inputs, "relu")
+    assert content.encode_network(layers, inputs, "relu", answers) is None
 
 
-def test_weights_that_are_not_finite_are_kept_as_they_are():
-    kernel = np.array([[np.nan, np.inf]], np.float32)
-    (layer,) = content.encode_layers([(kernel, np.zeros(2, np.float32))], np.ones((1, 1), np.float32), "relu")
-    np.testing.assert_array_equal(decoded([layer])[0][0], kernel)
-
-
-def test_the_box_of_drawings_is_that_of_the_images():
-    assert content.drawing(explorer.digits_dataset())["box"] in (19, 20, 21)
-    assert content.drawing(random_dataset(28, 28)) == {"box": 28}
-    assert content.drawing(random_dataset(65, 65)) is None
+def test_weights_that_are_not_finite_answer_nothing():
+    kernel = np.array([[np.nan, np.inf, 1]], np.float32)
+    layers, inputs = [(kernel, np.zeros(3, np.float32))], np.ones((1, 1), np.float32)
+    encoded = content.encode_network(layers, inputs, "relu", np.full((1, 3), np.nan))
+    assert np.isnan(content.probabilities(decoded(encoded), inputs, "relu")).all()
 
 
 # The page
@@ -203,8 +184,8 @@ def test_modules_import_what_others_before_them_export():
 
 
 def test_statuses_and_colors_are_those_of_the_report(found):
-    assert set(found["statuses"]) == set(content.STATUSES)
-    assert all(entry["words"].endswith(".") for entry in found["statuses"].values())
+    described = re.search(r"const STATUSES = \{(.*?)\n\};", page.script(), re.DOTALL)[1]
+    assert set(re.findall(r"^  (\w+): \".+\.\",$", described, re.MULTILINE)) == set(STATUSES)
     assert "--model-0: #0072b2;" in page.colors() and "--model-0: #4fb3f0;" in page.colors()
 
 
@@ -229,18 +210,20 @@ def test_large_images_and_many_classes_fit(tmp_path):
     data = random_dataset(120, 90, classes=300, images=600)
     made = explorer.experiment(tmp_path, data, grid={"learning_rates": [0.1]})
     found = made.content()
-    assert found["images"]["factor"] == 2 and found["images"]["height"] == 60 and found["drawing"] is None
+    assert found["images"]["factor"] == 2 and found["images"]["height"] == 60
     assert len(made.page()) < 6e6
 
 
 def test_networks_that_do_not_fit_are_left_out_but_for_those_that_answer(tmp_path, monkeypatch):
     made = explorer.experiment(tmp_path, random_dataset(), {f"model_{n}": "learned" for n in range(4)})
-    size = sum(len(layer["kernel"]) for layer in made.content()["networks"][0]["layers"])
-    monkeypatch.setattr(content, "NETWORKS_BYTES", 2 * size)
+    found = made.content()
+    others = len(found["images"]["pixels"]) + sum(len(run["view"]) for run in found["runs"])
+    size = max(len(json.dumps(entry)) for entry in found["networks"])
+    monkeypatch.setattr(content, "PAGE_BYTES", others + 2 * size)
     found = made.content()
     winner = found["answers"][0]["model"]
     assert len(found["networks"]) == 2 and winner in [entry["model"] for entry in found["networks"]]
-    assert len(found["networks_left_out"]) == 2
+    assert found["networks_left_out"] == 2
 
 
 def test_seeds_and_optimizers_of_the_sweep(tmp_path, monkeypatch):

@@ -40,7 +40,8 @@ STUDIES = {
 def make_params(models=MODELS, studies=STUDIES, epochs=2, seeds=(0, 1, 2)):
     asked = [SimpleNamespace(question=question, models=names) for question, names in studies.items()]
     train = SimpleNamespace(epochs=epochs, seeds=seeds)
-    return SimpleNamespace(models=models, studies=dict(enumerate(asked)), train=train)
+    tuned = SimpleNamespace(models={})
+    return SimpleNamespace(models=models, studies=dict(enumerate(asked)), train=train, tuned=tuned)
 
 
 def write_project(folder, params, **summary):

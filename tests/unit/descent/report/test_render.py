@@ -180,7 +180,11 @@ def test_the_sweep_of_two_optimizers_names_the_models_of_both(tmp_path):
     made = made._replace(tables=made.tables._replace(sweep=sweep))
     render.write_figures(tmp_path, [render.figures(*made)["sweep"]], list(made.params.models))
     picture = (tmp_path / "sweep.svg").read_text()
-    for words in ("Validation accuracy in %, sgd", "Validation accuracy in %, adam", *made.params.models):
+    for words in (
+        "Validation accuracy in %, sgd",
+        "Validation accuracy in %, batch size 8",
+        *made.params.models,
+    ):
         assert picture.count(f">{words}<") == 1, words
 
 

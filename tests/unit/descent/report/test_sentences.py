@@ -23,7 +23,7 @@ def study(**changes) -> pd.DataFrame:
     columns |= {"validation_accuracy_mean": [0.95, 0.90], "test_accuracy_mean": [0.94, 0.91]}
     columns |= {"validation_accuracy_low": 0.89, "validation_accuracy_high": 0.96}
     columns |= {"test_accuracy_low": 0.88, "test_accuracy_high": 0.97}
-    columns |= {"best_seed": 0, "images": 1000, "pixels": 784, "classes": 10}
+    columns |= {"best_seed": 0, "images": 1000, "pixels": 784, "classes": 10, "p_lead": [np.nan, 1e-4]}
     return pd.DataFrame(columns | changes)
 
 
@@ -77,7 +77,7 @@ def test_answer_follows_validation_not_test():
 
 def test_answer_of_two_settings_has_both_and_the_caveat():
     found = answered(study(learning_rate=[0.1, 0.01]))
-    assert found.answer == "batch size 8 and learning rate 0.1"
+    assert found.answer == "batch size 8 at learning rate 0.1"
     assert "differ in batch size and learning rate at once" in found.limits[0]
 
 
@@ -88,11 +88,26 @@ def test_answer_where_nothing_learned_is_none():
 
 
 def test_tie_is_called_a_tie():
-    found = answered(
-        study(validation_accuracy_mean=0.9, validation_loss_mean=[0.3, 0.2]), difference(difference=0)
+    same = answered(study(validation_accuracy_mean=0.9, validation_loss_mean=[0.3, 0.2]))
+    assert same.answer == "a tie of batch sizes 8 and 128" and same.model == "b"
+    level = answered(study(p_lead=[np.nan, 0.051]))
+    assert level.answer == "a tie of batch sizes 8 and 128" and level.model == "a"
+    assert "A tie" in level.headline and "`a` and `b`): their" in level.headline
+    assert all("as good as" in reason for reason in level.reasons)
+    assert answered(study(p_lead=[np.nan, 0.049])).answer == "batch size 8"
+    failed = study(p_lead=[np.nan, 0.3], status=["learned", "stalled"])
+    assert answered(failed).answer == "batch size 8"
+
+
+def test_tie_of_two_settings_leaves_out_a_rate_that_follows_from_the_other():
+    level = {"p_lead": [np.nan, 0.5], "learning_rate": [0.1, 0.01]}
+    assert answered(study(**level)).answer == "a tie of batch sizes 8 and 128"
+    one_size = study(**level, batch_size=8, optimizer=["sgd", "adam"])
+    assert answered(one_size).answer == "a tie of optimizers sgd and adam"
+    three = study(**level, optimizer=["sgd", "adam"])
+    assert answered(three).answer == (
+        "a tie of batch size 8 and optimizer sgd and batch size 128 and optimizer adam"
     )
-    assert found.answer == "a tie of batch size 128 and batch size 8" and found.model == "b"
-    assert "A tie" in found.headline and "the same" in found.headline
 
 
 # Evidence
@@ -193,37 +208,32 @@ def test_learning_rates_are_too_large_or_too_small_by_their_status():
     assert sentences.step_sizes_explain(study()) is None
 
 
-def swept(accuracies, spread=0.002, seeds=(0, 1)):
-    """Explain a sweep of one seed, where the studies' seeds vary by `spread`."""
-    sweep = sweep_table({(size, 0.1): accuracy for size, accuracy in accuracies.items()})
-    epochs = [0.1, 0.5, 0.7, 0.8]
-    history = pd.concat(
-        runs("a", (2, 1, 1, 1), [*epochs[:3], 0.8 + sign * spread / math.sqrt(2)]).assign(seed=seed)
-        for seed, sign in zip(seeds, (-1, 1), strict=False)
+def tuned(p_lead, status="learned", **changes):
+    """Explain three batch sizes, each at the best rate of its row of a sweep."""
+    rows = {"model": list("abc"), "batch_size": [8, 128, 1000], "learning_rate": [0.01, 0.1, 0.1]}
+    rows |= {"validation_accuracy_mean": [0.98, 0.97, 0.6], "updates": [1000, 100, 10], "p_lead": p_lead}
+    table = pd.concat([study(), study()], ignore_index=True).iloc[:3].assign(**rows | changes, status=status)
+    sweep = {(8, 0.01): 0.9, (8, 0.1): 0.8, (128, 0.01): 0.8, (128, 0.1): 0.9, (1000, 0.1): 0.5}
+    return sentences.best_rates_explain(table, sweep_table(sweep))
+
+
+def test_settings_at_their_best_rates_are_equal_within_the_noise_or_not():
+    assert tuned([np.nan, 0.2, 0.001]) == (
+        "With the best learning rate for each, batch sizes 8 and 128 are equal within the noise: they have "
+        "98.0\xa0% and 97.0\xa0% validation accuracy. 1,000 (full), which makes fewer updates, is behind with "
+        "60.0\xa0%."
     )
-    return sentences.sweep_explains(Tables(study().iloc[:1], history, *[None] * 5, sweep))
+    ahead = tuned([np.nan, 0.01, 0.001])
+    assert "Even with the best learning rate for each, batch size 8 performs best: it has 98.0" in ahead
+    assert "128 and 1,000 (full), which make fewer updates, are behind with 97.0" in ahead
+    assert "fewer updates" not in tuned([np.nan, 0.01, 0.001], updates=10)
 
 
-def test_batch_sizes_are_equal_within_the_noise_or_not():
-    close = {8: 0.969, 32: 0.970, 128: 0.968, 512: 0.944}
-    assert "batch sizes 8, 32 and 128 are equal within the noise" in swept(close)
-    assert "512, which makes fewer updates, is behind with 94.4\xa0%" in swept(close)
-    assert "batch size 32 is ahead" in swept(close, spread=0.0001)
-    assert "batch size 8 is ahead" in swept({8: 0.97, 32: 0.95, 128: 0.93})
-    assert "batch sizes 8 and 128 are equal" in swept({8: 0.97, 128: 0.97})
-
-
-def test_batch_sizes_are_not_called_equal_where_the_noise_is_unknown():
-    text = swept({8: 0.97, 128: 0.97}, seeds=(0,))
-    assert "equal" not in text and "may be chance" in text
-    assert swept({8: 0.97}) is None
-
-
-def test_noise_of_a_sweep_of_several_seeds_is_its_own():
-    sweep = sweep_table({(8, 0.1): 0.9, (8, 1.0): 0.1, (32, 0.1): 0.9}, seeds=(0, 1, 2, 3))
-    sweep["validation_accuracy"] += [0.01, -0.01, 0.01, -0.01] * 3
-    noise = sentences.sweep_noise(Tables(*[None] * 7, sweep))
-    assert noise == pytest.approx(np.std([0.01, -0.01] * 2, ddof=1) / 2)
+def test_settings_at_their_best_rates_are_explained_in_no_other_study():
+    assert tuned([np.nan, 0.2, 0.01], learning_rate=[0.1, 0.1, 0.01]) is None
+    assert tuned([np.nan, 0.2, 0.01], batch_size=8) is None
+    assert tuned([np.nan, 0.2, 0.01], status="stalled") is None
+    assert "may be chance" in tuned(np.nan, seeds=1) and "may be chance" not in tuned([np.nan, 0.2, 0.001])
 
 
 # Why
@@ -249,7 +259,7 @@ def why(status, losses=(2.3, 1.0, 0.1), distances=(3.0,), **changes):
         ("stalled", (2.3, 2.2999, 2.2997), (1e-4,), "steps too small", "by 0.013 %"),
         ("collapsed", (2.38, 2.31, 2.32), (150.0,), "steps too large", "guessing costs 2.30"),
         ("diverged", (2.3, 20.0, 34.0), (1e17, 1e18, 1e28), "steps too large", "weights 10¹⁸ from the start"),
-        ("diverged", (2.3, np.nan, np.nan), (np.nan,), "steps too large", "without a finite value"),
+        ("diverged", (2.3, np.nan, np.nan), (np.nan,), "steps too large", "to no finite value"),
     ],
 )
 def test_reason_starts_with_the_cause_and_gives_the_numbers(status, losses, distances, cause, number):
@@ -301,8 +311,8 @@ def test_limits_name_a_best_value_at_the_edge_unless_none_is_beyond():
 
 def test_limits_say_that_the_rates_are_the_best_of_the_sweep():
     sweep = sweep_table({(8, 0.01): 0.9, (8, 0.1): 0.8, (128, 0.01): 0.8, (128, 0.1): 0.9})
-    assert "best that the sweep found" in limits(sweep, learning_rate=[0.01, 0.1])
-    assert "best that the sweep found" not in limits(sweep, learning_rate=[0.1, 0.1 + 1e-9])
+    assert "best of the sweep after 3 epochs with 1 seed" in limits(sweep, learning_rate=[0.01, 0.1])
+    assert "best of the sweep" not in limits(sweep, learning_rate=[0.1, 0.1 + 1e-9])
 
 
 # Texts as a whole
@@ -352,7 +362,7 @@ def whole(folder, models, statuses, **params):
     params = make_params(models, **params)
     for name, status in statuses.items():
         write_model(folder / name, params, name, status)
-    tables.write(tables.compute(params, tables.read_results(params, folder), small_dataset(), folder), folder)
+    tables.write(tables.compute(params, tables.read_results(params, folder), small_dataset()), folder)
     return sentences.contents(params, tables.read_tables(folder))
 
 
@@ -413,7 +423,7 @@ def test_network_counts_layers_runs_and_updates():
     params = make_params({"a": {"batch_size": 8}, "b": {"batch_size": 16}}, seeds=[0, 1], epochs=10)
     text = sentences.network(params, study(batch_size=[8, 1000], updates=[1250, 10]), "Leaves_2")
     assert "784 → 20 → 10 → 10 (relu, softmax at the end) learns to classify Leaves\\_2" in text
-    assert "2 models with 2 seeds each, 4 training runs of 10 epochs" in text
+    assert "2 models with 3 seeds each, 6 training runs of 10 epochs" in text
     assert "125 updates with batch size 8 and 1 update with batch size 1,000 (full)" in text
 
 

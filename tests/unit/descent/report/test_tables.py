@@ -1,7 +1,6 @@
 """The report's tables: what is averaged, which model is best, what is tested, what files give back."""
 
 import json
-import math
 
 import numpy as np
 import pandas as pd
@@ -12,7 +11,7 @@ from sklearn.metrics import confusion_matrix
 from descent.metrics import FINAL_METRICS
 from descent.report import tables
 from descent.report.tables import InvalidResults
-from tests.support.results import CLASSES, OUTCOMES, make_params, small_dataset, sweep_table, write_model
+from tests.support.results import CLASSES, OUTCOMES, make_params, small_dataset, write_model
 
 MODELS = {
     "good": {"batch_size": 8},
@@ -43,8 +42,8 @@ def results(params, models):
 
 
 @pytest.fixture(scope="module")
-def computed(params, results, models):
-    return tables.compute(params, results, small_dataset(), models)
+def computed(params, results):
+    return tables.compute(params, results, small_dataset())
 
 
 def test_comparison_has_a_row_per_study_and_model_in_the_order_of_params(results):
@@ -82,7 +81,9 @@ def test_comparison_with_a_value_not_finite_or_one_seed_is_empty_there(params, m
 
 def rows(*models):
     columns = ["model", "status", "validation_accuracy_mean", "validation_loss_mean"]
-    return pd.DataFrame(models, columns=columns).assign(batch_size=range(8, 8 + len(models)), images=1000)
+    return pd.DataFrame(models, columns=columns).assign(
+        batch_size=range(8, 8 + len(models)), images=1000, p_lead=np.nan
+    )
 
 
 @pytest.mark.parametrize(
@@ -104,14 +105,17 @@ def test_best_is_the_most_accurate_model_that_learned(models, best):
 
 def test_tie_is_called_a_tie():
     found = rows(("a", "learned", 0.1 + 0.2, 0.3), ("b", "learned", 0.3, 0.2), ("c", "stalled", 0.3, 0.1))
-    assert tables.tied(found) == ["b", "a"]
-    assert tables.answer(found) == "a tie of batch size 9 and batch size 8"
+    assert tables.best(found) == "b" and tables.tied(found) == ["a", "b"]
+    assert tables.answer(found) == "a tie of batch sizes 8 and 9"
+    worse = rows(("a", "learned", 0.4, 0.3), ("b", "learned", 0.3, 0.2), ("c", "stalled", 0.3, 0.1))
+    assert tables.tied(worse) == ["a"]
+    assert tables.tied(worse.assign(p_lead=[np.nan, 0.2, 0.2])) == ["a", "b"]
 
 
 def test_answer_is_the_value_of_what_varies(computed):
     study = computed.comparison[computed.comparison.model.isin(["good", "slow"])]
     assert tables.answer(study) == "batch size 8"
-    assert tables.answer(computed.comparison) == "batch size 8, optimizer sgd and learning rate 0.01"
+    assert tables.answer(computed.comparison) == "batch size 8 and optimizer sgd at learning rate 0.01"
     assert tables.answer(study[study.status == "stalled"]) == "none"
 
 
@@ -170,7 +174,7 @@ def test_files_give_the_tables_back(computed, tmp_path):
             )
     summary = json.loads((tmp_path / "metrics.json").read_text())
     assert summary["best"] == {"a": "good"} and summary["status"] == STATUSES
-    assert summary["answer"] == {"a": "batch size 8, optimizer sgd and learning rate 0.01"}
+    assert summary["answer"] == {"a": "batch size 8 and optimizer sgd at learning rate 0.01"}
 
 
 @pytest.mark.parametrize("name", ["metrics.json", "history.csv", "trajectory.npy", "test_probabilities.npy"])
@@ -179,7 +183,7 @@ def test_damaged_file_is_named_in_one_line(name, tmp_path):
     write_model(tmp_path / "good", params, "good", "learned")
     (tmp_path / "good" / name).write_bytes(b"")
     with pytest.raises(InvalidResults, match="good.*cannot be read: .*`dvc repro`") as error:
-        tables.compute(params, tables.read_results(params, tmp_path), small_dataset(), tmp_path)
+        tables.compute(params, tables.read_results(params, tmp_path), small_dataset())
     assert "\n" not in str(error.value)
 
 
@@ -202,55 +206,6 @@ def test_results_of_other_seeds_are_rejected(tmp_path):
 def test_one_model_with_one_seed_and_one_epoch_has_tables(status, tmp_path):
     params = make_params({"only": {"batch_size": "full"}}, seeds=[3], epochs=1)
     write_model(tmp_path / "only", params, "only", status)
-    found = tables.compute(params, tables.read_results(params, tmp_path), small_dataset(), tmp_path)
+    found = tables.compute(params, tables.read_results(params, tmp_path), small_dataset())
     tables.write(found, tmp_path)
     assert len(found.comparison) == 1 and found.differences.empty
-
-
-SIZES, RATES = (8, 32, 128, 512), (0.001, 0.01, 0.03, 0.1, 0.3, 1.0, 10.0)
-
-
-def peaks_at(best, **columns) -> pd.DataFrame:
-    """Make a sweep whose accuracy is a parabola in the logarithm of the rate, highest at best(batch size)."""
-    accuracies = {(s, r): 0.9 - 0.01 * math.log(r / best(s)) ** 2 for s in SIZES for r in RATES}
-    return sweep_table(accuracies, **columns)
-
-
-@pytest.mark.parametrize("exponent", [0.5, 0.0, -0.25])
-def test_scaling_finds_the_exponent_of_a_power_law(exponent):
-    law = tables.scaling(tables.best_rates(peaks_at(lambda size: 0.1 * (size / 64) ** exponent)))
-    assert law.exponent == pytest.approx(exponent, abs=1e-9) and law.error == pytest.approx(0, abs=1e-6)
-    assert (law.smallest, law.largest) == (8, 512)
-
-
-def test_scaling_error_is_that_of_least_squares():
-    rates = np.array([0.03, 0.08, 0.2, 0.3])
-    law = tables.scaling(pd.DataFrame({"batch_size": SIZES, "refined": rates, "status": "learned"}))
-    (exponent, _), covariance = np.polyfit(np.log(SIZES), np.log(rates), 1, cov=True)
-    assert (law.exponent, law.error) == pytest.approx((exponent, math.sqrt(covariance[0, 0])))
-
-
-def test_scaling_ignores_rates_at_the_edge_and_batch_sizes_that_did_not_learn():
-    edge = tables.best_rates(peaks_at(lambda size: 0.1 if size < 512 else 1e4))
-    assert edge.learning_rate.iloc[-1] == 10 and math.isnan(edge.refined.iloc[-1])
-    assert tables.scaling(edge).largest == 128
-    few = peaks_at(lambda size: 0.1)
-    few.loc[few.batch_size == 512, "status"] = "undertrained"
-    assert tables.scaling(tables.best_rates(few)).largest == 128
-
-
-def test_best_rate_is_never_one_that_learned_nothing():
-    sweep = sweep_table(
-        {(8, 0.1): 0.2, (8, 1.0): 0.3, (32, 0.1): 0.3}, status=["learned", "collapsed", "diverged"]
-    )
-    assert tables.best_rates(sweep)[["batch_size", "learning_rate"]].values.tolist() == [[8, 0.1]]
-    assert tables.cells(sweep).best.tolist() == [True, False, False]
-
-
-def test_cells_average_the_seeds_and_have_the_worst_status():
-    sweep = sweep_table({(8, 0.1): 0.5, (8, 0.3): 0.6}, seeds=(0, 1))
-    sweep["validation_accuracy"] += [0.2, 0.4, 0, 0]
-    sweep["status"] = ["learned", "undertrained", "learned", "learned"]
-    found = tables.cells(sweep)
-    assert found.validation_accuracy.tolist() == pytest.approx([0.8, 0.6])
-    assert found.status.tolist() == ["undertrained", "learned"] and found.best.tolist() == [True, False]
