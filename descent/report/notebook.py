@@ -208,8 +208,8 @@ def _divide(params: Any) -> tuple[list[tuple[Any, list[str]]], list[Left]]:
         optimizers = sorted({model.optimizer for model in models} - {"sgd"})
         activations = {model.activation for model in models}
         if tuned := [name for name in names if name in params.tuned.models]:
-            known = "the sweep, which only the pipeline trains, chooses their learning rates"
-            left.append(Left(study.question, names, f"{listed(tuned)}: {known}."))
+            why = f"The pipeline's sweep chooses the learning rates of {listed(tuned)}."
+            left.append(Left(study.question, names, why))
         elif optimizers:
             known = "the NumPy code above knows plain gradient descent only"
             left.append(Left(study.question, names, f"These trainings use {listed(optimizers)}; {known}."))

@@ -42,7 +42,7 @@ COLUMNS = (
 """The columns of a study's table after the settings that vary."""
 
 TERMINAL_COLUMNS = COLUMNS[:3]
-"""The columns that a terminal shows: with two settings that vary they fit into 78 characters."""
+"""The columns that a terminal shows: with two settings that vary they fit into TERMINAL_WIDTH."""
 
 TERMINAL_WIDTH = 78
 
@@ -55,9 +55,6 @@ due to it if more than the large part is left."""
 
 FEWER = 0.5
 """Fewer updates are the cause where a model makes less than this share of the best model's."""
-
-LISTED_MODELS = 6
-"""More models than this get a range of values in place of each one's."""
 
 LI = "[Li et al. 2018](https://arxiv.org/abs/1712.09913)"
 LORCH = "Lorch 2016, *Visualizing Deep Network Training Trajectories with PCA*"
@@ -355,10 +352,10 @@ def headline(rows: pd.DataFrame, winner: str | None) -> str:
         f"{percent(row.test_accuracy_mean)} of the test images, which had no part in the choice."
     )
     if len(models) > 1:
-        names = listed([f"`{model}`" for model in models])
+        names, seeds = listed([f"`{model}`" for model in models]), counted(row.seeds, "seed")
         return (
-            f"{_capital(answer(rows))} ({names}): their validation accuracies cannot be told apart. "
-            f"`{winner}` classifies {accuracies}"
+            f"{_capital(answer(rows))} ({names}): with {seeds} their validation accuracies cannot be told "
+            f"apart. `{winner}` classifies {accuracies}"
         )
     if len(rows) == 1:
         return f"`{winner}`{status} is the only model of this study: it classifies {accuracies}"
@@ -479,7 +476,7 @@ def _cause(row: pd.Series, rows: pd.DataFrame, falling: bool) -> str:
         return "too few updates" if winner is row or fewer else "steps too small for so few updates"
     equal = [f"`{model}`" for model in tied(rows) if model != row.model]
     if row.model in tied(rows) and equal:
-        return f"as good as {listed(equal)}, as far as can be told"
+        return f"enough updates of a suitable size, as in {listed(equal)}"
     if row.model == winner.model:
         if varying(rows) == ["learning_rate"]:
             return "steps of a suitable size"
@@ -598,9 +595,18 @@ def terminal(params: Params, comparison: pd.DataFrame) -> str:
 def _terminal_study(question: str, rows: pd.DataFrame) -> str:
     table, winner = study_table(rows), best(rows)
     hidden = len(COLUMNS) - len(TERMINAL_COLUMNS)
-    cells = [table.headings[:-hidden], *(row[:-hidden] for row in table.rows)]
+    headings, body = table.headings[:-hidden], [row[:-hidden] for row in table.rows]
+    lengths = [max(map(len, column)) for column in zip(*body, strict=True)]
+    above = [
+        textwrap.wrap(heading, length, break_long_words=False)
+        for heading, length in zip(headings, lengths, strict=True)
+    ]
+    height = max(map(len, above))
+    stacked = [[""] * (height - len(words)) + words for words in above]  # a heading stands on its column
+    cells = [*zip(*stacked, strict=True), *body]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = ["  ".join(map(str.rjust, row, widths)) for row in cells]
+    gap = "  " if sum(widths) + 2 * len(widths) <= TERMINAL_WIDTH + 2 else " "
+    lines = [gap.join(map(str.rjust, row, widths)).rstrip() for row in cells]
     model = f" ({winner})" if winner and len(tied(rows)) == 1 else ""
     text = textwrap.wrap(f"{question} {answer(rows)}{model}", TERMINAL_WIDTH)
     return "\n".join([*text, "", *lines])
@@ -685,7 +691,8 @@ def trajectories_caption(rows: pd.DataFrame, projected: pd.DataFrame, seed: int)
         leaving = f"{names} {leave} the picture: only the direction is shown. "
     ends = projected[(projected.epoch == projected.epoch.max()) & ~projected.model.isin(far)]
     shares = "; ".join(
-        f"{'the magnified plane' if frame else 'the first plane'} {_explained(table)}"
+        f"{'the magnified plane' if frame else 'the first plane'} "
+        f"{percent_range(table.explained.min(), table.explained.max(), 1)}"
         for frame, table in ends[ends.explained.notna()].groupby("frame")
     )
     return Caption(
@@ -700,12 +707,6 @@ def trajectories_caption(rows: pd.DataFrame, projected: pd.DataFrame, seed: int)
         + "; ".join(f"{row.model} ({row.status})" for row in rows.itertuples())
         + ".",
     )
-
-
-def _explained(ends: pd.DataFrame) -> str:
-    if len(ends) > LISTED_MODELS:
-        return percent_range(ends.explained.min(), ends.explained.max(), 1)
-    return listed([f"{percent(row.explained, 1)} for `{row.model}`" for row in ends.itertuples()])
 
 
 def no_trajectories(rows: pd.DataFrame) -> str:

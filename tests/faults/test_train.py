@@ -192,3 +192,10 @@ def test_missing_arrays_are_one_line_that_names_the_command(project, tmp_path):
     (line,) = done.stderr.splitlines()
     assert "dvc repro preprocess" in line
     assert not (tmp_path / "models").exists()
+
+
+def test_tuned_models_without_the_rates_of_the_sweep_are_rejected_in_one_line(tmp_path, idx_folder):
+    write_params(tmp_path, idx_folder)
+    done = stage.run(tmp_path, "train", "--tuned")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == ("reports/rates.json: No such file or directory; `dvc repro sweep` writes it\n")

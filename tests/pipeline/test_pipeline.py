@@ -61,6 +61,23 @@ def test_the_sweep_has_a_row_per_combination(project):
     ]
 
 
+def test_tuned_models_are_trained_at_the_best_rates_of_the_sweep(project):
+    sweep = pd.read_csv(project.folder / "reports/sweep.csv")
+    best = sweep.sort_values("validation_accuracy").groupby("batch_size").learning_rate.last()
+    runs = pd.read_csv(project.folder / "models/tuned/runs.csv")
+    assert runs[["model", "batch_size", "learning_rate", "optimizer", "seed"]].values.tolist() == [
+        ["tuned_128", 128, best[128], "sgd", 0],
+        ["tuned_full", 600, best[600], "sgd", 0],
+    ]
+    history = pd.read_csv(project.folder / "models/tuned/history.csv")
+    assert history.groupby("model").epoch.max().to_dict() == {"tuned_128": 2, "tuned_full": 2}
+    comparison = pd.read_csv(project.folder / "reports/comparison.csv").query("study == 'tuned'")
+    assert comparison[["model", "learning_rate", "seeds"]].values.tolist() == [
+        ["tuned_128", best[128], 1],
+        ["tuned_full", best[600], 1],
+    ]
+
+
 def test_without_a_change_nothing_runs(project):
     assert project.stages_due(*TARGETS) == []
     assert "up to date" in project.run("dvc", "status", *TARGETS).stdout
@@ -85,6 +102,15 @@ def test_more_epochs_train_every_model_on_the_same_arrays(params):
 def test_a_larger_grid_makes_the_sweep_alone_stale(params):
     params.edit(lambda p: p["sweep"].update(learning_rates=[0.01, 0.1, 1]))
     assert params.stages_due(*TARGETS) == ["sweep"]
+
+
+def test_a_larger_grid_with_the_same_best_rates_trains_no_tuned_model(params):
+    params.edit(lambda p: p["sweep"].update(learning_rates=[1.0e-9, 0.01, 0.1]))
+    assert "Stage 'tune' didn't change" in params.run("dvc", "repro", "tune").stdout
+    params.run("git", "checkout", "-q", ".")
+    params.run("dvc", "checkout", "-q")
+    params.edit(lambda p: p["tuned"].update(seeds=[1]))
+    assert params.stages_due("tune") == ["tune"]
 
 
 def test_another_split_makes_every_training_and_the_sweep_stale(params):

@@ -92,8 +92,8 @@ def test_tie_is_called_a_tie():
     assert same.answer == "a tie of batch sizes 8 and 128" and same.model == "b"
     level = answered(study(p_lead=[np.nan, 0.051]))
     assert level.answer == "a tie of batch sizes 8 and 128" and level.model == "a"
-    assert "A tie" in level.headline and "`a` and `b`): their" in level.headline
-    assert all("as good as" in reason for reason in level.reasons)
+    assert "A tie" in level.headline and "`a` and `b`): with 3 seeds their" in level.headline
+    assert all("enough updates of a suitable size, as in" in reason for reason in level.reasons)
     assert answered(study(p_lead=[np.nan, 0.049])).answer == "batch size 8"
     failed = study(p_lead=[np.nan, 0.3], status=["learned", "stalled"])
     assert answered(failed).answer == "batch size 8"
@@ -333,6 +333,20 @@ def test_study_table_has_the_settings_that_vary():
     assert "activation relu and learning rate 0.01" in found.note
     lost = sentences.study_table(study(train_loss_mean=[0.1, np.nan]))
     assert lost.rows[1][lost.headings.index("training loss")] == "not finite"
+
+
+def test_terminal_has_a_table_of_at_most_78_columns_with_the_answer_above():
+    rows = study(model=["tuned_8", "tuned_full"], batch_size=[8, 50_000], images=50_000)
+    rows = rows.assign(learning_rate=[0.03, 0.3], p_lead=[np.nan, 0.5], status="undertrained", study="a")
+    params = make_params({"a": {}, "b": {"batch_size": 4}})
+    lines = sentences.terminal(params, rows).splitlines()
+    assert lines[0] == "Which? a tie of batch sizes 8 and 50,000 (full)"
+    assert lines[2].split() == ["learning", "validation"]
+    assert lines[3].split() == ["model", "batch", "size", "rate", "accuracy", "test", "accuracy", "status"]
+    assert max(map(len, lines)) <= 78
+    assert sentences.terminal(params, rows.assign(p_lead=0.01)).splitlines()[0] == (
+        "Which? batch size 8 at learning rate 0.03 (tuned_8)"
+    )
 
 
 def test_scaling_text_follows_the_exponent():
