@@ -27,11 +27,11 @@ run: $(INSTALLED) ## run the whole experiment: download, train, sweep, report, l
 	@dvc repro
 	@python -m dvc_mlflow sync; code=$$?; python -m descent show; exit $$code
 
-check: $(INSTALLED) ## lint, types and unit tests: under a minute
+check: $(INSTALLED) ## lint, types and the quick unit tests: under a minute
 	@ruff check .
 	@ruff format --check .
 	@mypy
-	@pytest tests/unit
+	@pytest tests/unit -m "not slow"
 
 test: $(INSTALLED) ## what a pull request must pass: lint, types, unit and pipeline tests
 	@ruff check .

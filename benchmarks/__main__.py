@@ -4,6 +4,7 @@ The engines take turns, each in a process of its own, so that a disturbance of t
 of them: two epochs a turn, of which the second counts. The median is reported. Takes six minutes.
 """
 
+import argparse
 import platform
 import statistics
 import subprocess
@@ -31,6 +32,7 @@ TABLE = paths.REPORTS / "benchmark.csv"
 
 def main() -> None:
     """Run the benchmark."""
+    argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__).parse_args()
     images = len(load_dataset().train.labels)
     table = pd.concat([compare(batch_size, images) for batch_size in ROUNDS], ignore_index=True)
     with replacing(TABLE) as temporary:

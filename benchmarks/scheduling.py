@@ -1,8 +1,6 @@
-"""Measure what scheduling costs and what a second worker brings, on loopback: reports/scheduling.csv.
+"""Measure what scheduling costs and what a second worker brings, on loopback: reports/scheduling.csv."""
 
-python -m benchmarks.scheduling [LARGEST NUMBER OF RUNS, default: 10000]
-"""
-
+import argparse
 import itertools
 import os
 import resource
@@ -38,7 +36,11 @@ SETTINGS = RunSettings(128, 0.1, "sgd", (), (128, 64), "relu", 3, 0)
 
 def main() -> None:
     """Run the benchmark."""
-    most = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.scheduling", description=__doc__)
+    parser.add_argument(
+        "runs", type=int, nargs="?", default=10_000, help="the largest number of runs (default: 10000)"
+    )
+    most = parser.parse_args().runs
     counts = [count for count in (10, 100, 1_000, 10_000, 100_000) if count <= most]
     with joined() as client:
         rows = [overhead("threads", client, count) for count in counts]

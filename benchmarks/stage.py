@@ -1,8 +1,6 @@
-"""Measure what a train stage costs besides training, and what logging adds: reports/stage.csv.
+"""Measure what a train stage costs besides training, and what logging adds: reports/stage.csv."""
 
-python -m benchmarks.stage [MODEL, default: baseline]
-"""
-
+import argparse
 import json
 import os
 import shutil
@@ -34,7 +32,9 @@ WAYS = {
 
 def main() -> None:
     """Run the benchmark."""
-    model = sys.argv[1] if len(sys.argv) > 1 else "baseline"
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.stage", description=__doc__)
+    parser.add_argument("model", nargs="?", default="baseline", help="of params.yaml (default: baseline)")
+    model = parser.parse_args().model
     found = {way: [] for way in WAYS}
     with tempfile.TemporaryDirectory() as place:
         folder = prepared(Path(place))

@@ -7,6 +7,8 @@ import pytest
 from descent.data import Dataset
 from tests.support.images import small_dataset, write_idx_files
 
+pytest_plugins = ["tests.support.mirror_fixtures"]
+
 # In a shell's background job Ctrl-C is ignored, and the tests' subprocesses would ignore it too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

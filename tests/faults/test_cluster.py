@@ -16,6 +16,7 @@ import descent
 from descent import parallel
 from descent.parallel import ClusterUnavailable, Failure, RunsFailed, connect, run_all, run_each
 from tests.support import dask_cluster
+from tests.support.waiting import wait_for
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # a worker does not have the tests
 
@@ -193,21 +194,14 @@ def test_killed_driver_leaves_nothing_and_its_runs_stop(joined, processes, tmp_p
         f"    run_all(client, emit_forever, range(9), {str(tmp_path)!r})\n"
     )
     driver = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT)
-    wait_until(lambda: len(list(tmp_path.iterdir())) >= 3)
+    wait_for(lambda: len(list(tmp_path.iterdir())) >= 3)
     driver.kill()
     driver.wait()
-    wait_until(lambda: joined.run_on_scheduler(count_tasks) == 0)
-    wait_until(lambda: not any(joined.run(count_executing).values()))
+    wait_for(lambda: joined.run_on_scheduler(count_tasks) == 0)
+    wait_for(lambda: not any(joined.run(count_executing).values()))
     assert not joined.run_on_scheduler(list_plugins)
     assert all(count == 0 for count in joined.run(count_data).values())
     assert {path.name for path in tmp_path.iterdir()} <= {"0", "1", "2"}
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def count_tasks(dask_scheduler):

@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 import socket
-import time
 
 import pytest
 
@@ -26,6 +25,7 @@ from tests.support.http_server import (
 )
 from tests.support.small_disk import enlarge, small_disk
 from tests.support.small_params import checksums, read_yaml, write_params, write_yaml
+from tests.support.waiting import wait_for
 
 FIRST = "t10k-images-idx3-ubyte"
 
@@ -235,7 +235,7 @@ def test_an_invalid_data_source_exits_with_2(project, capsys, monkeypatch):
 def test_piped_output_has_no_progress_bar(project, idx_folder, expected):
     with serving(gzipped(idx_folder)) as (url, _):
         process = start(project, url)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=120)
     assert process.returncode == 0 and err == ""
     assert [line.split(":")[0] for line in out.splitlines()] == [f"data/raw/{name}" for name in IDX_FILES]
 
@@ -266,7 +266,7 @@ def test_a_folder_without_permission_is_reported(project, idx_folder, expected):
     if root and not shutil.which("setpriv"):
         pytest.skip("permissions do not bind root, and there is no setpriv")
     process = start(project, idx_folder, WITHOUT_PRIVILEGES if root else ())
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=120)
     folder.chmod(0o755)
     assert process.returncode == 1
     assert err == f"data/raw/{IDX_FILES[0]}: Permission denied\n"
@@ -284,13 +284,6 @@ def slowly(idx_folder):
     return second, routes
 
 
-def wait_for(condition):
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-
-
 @pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT], ids=lambda sign: sign.name)
 def test_after_a_kill_the_next_run_completes_the_files(project, idx_folder, expected, monkeypatch, sign):
     slow, routes = slowly(idx_folder)
@@ -299,7 +292,7 @@ def test_after_a_kill_the_next_run_completes_the_files(project, idx_folder, expe
         process = start(project, url)
         wait_for(lambda: f"/{slow}.gz" in requested)
         process.send_signal(sign)
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=120)
         assert process.returncode == (130 if sign == signal.SIGINT else -sign)
         assert err == ("interrupted\n" if sign == signal.SIGINT else "")
         assert not folder.exists(), "the checksum is of all files together"
@@ -314,6 +307,6 @@ def test_two_downloads_at_once_both_complete(project, idx_folder, expected):
     _, routes = slowly(idx_folder)
     with serving(routes) as (url, _):
         processes = [start(project, url), start(project, url)]
-        ends = [process.communicate(timeout=60) for process in processes]
+        ends = [process.communicate(timeout=120) for process in processes]
     assert [process.returncode for process in processes] == [0, 0] and [err for _, err in ends] == ["", ""]
     assert is_complete(project / "data/raw", expected)

@@ -15,8 +15,8 @@ from contextlib import closing, contextmanager
 import pytest
 
 from dvc_mlflow.store import _follow_move
+from tests.pipeline.test_mirror_foreign import AGREES
 from tests.support.mlflow_reader import Reader
-from tests.unit.dvc_mlflow.test_mirror_foreign import AGREES
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

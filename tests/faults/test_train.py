@@ -17,6 +17,7 @@ from tests.support import dask_cluster, stage
 from tests.support.images import write_arrays
 from tests.support.small_disk import enlarge, small_disk
 from tests.support.small_params import ROOT, write_params
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.slow  # each training imports TensorFlow in a new process
 
@@ -161,13 +162,6 @@ def test_a_second_training_of_the_same_model_is_rejected(other_project):
         stage.without_tensorflow(second.stderr)
         == f"models/long: process {first.pid} is writing it; wait until it ends, or end it\n"
     )
-
-
-def wait_for(condition) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_a_cluster_gives_the_same_bytes(other_project, trained):

@@ -5,13 +5,14 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support.waiting import wait_for
+
 DASK = str(Path(sys.executable).parent / "dask")
-SECONDS_TO_START = 60
+SECONDS_TO_START = 120
 
 
 class Cluster:
@@ -24,10 +25,8 @@ class Cluster:
         self._start(
             "scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(file), "--no-show"
         )
-        deadline = time.monotonic() + SECONDS_TO_START
-        while not (file.exists() and file.stat().st_size):
-            assert time.monotonic() < deadline and self.processes[0].poll() is None, self.log("scheduler")
-            time.sleep(0.05)
+        wait_for(lambda: file.exists() and file.stat().st_size or self.processes[0].poll() is not None)
+        assert self.processes[0].poll() is None, self.log("scheduler")
         self.address = json.loads(file.read_text())["address"]
 
     def start_worker(self) -> subprocess.Popen:

@@ -121,20 +121,20 @@ def test_a_body_that_announces_too_much_is_not_read():
         body(b"", Content_Length=300_001), SMALL._replace(seconds=60, silence_seconds=60)
     )
     assert (kind, words) == (Unavailable, "larger than 300,000 bytes")
-    assert seconds < 1
+    assert seconds < 30
 
 
 def test_a_slow_drip_is_cut_at_the_time_limit():
-    slow = dripping(bytes(20_000), pieces=60, pause=0.05)  # 3 s; a chunk of 64 KiB is never full
+    slow = dripping(bytes(20_000), pieces=600, pause=0.05)  # 30 s; a chunk of 64 KiB is never full
     kind, words, seconds = failure(slow)
     assert (kind, words) == (Unavailable, "not complete after 0.3 s")
-    assert seconds < 2
+    assert seconds < 15
 
 
 def test_a_silent_server_is_transient():
-    kind, words, seconds = failure(silent(0.6))
+    kind, words, seconds = failure(silent(30))
     assert (kind, words) == (Transient, "no answer in time")
-    assert seconds < 2
+    assert seconds < 15
 
 
 def test_a_dead_server_is_transient():

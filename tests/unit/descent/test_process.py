@@ -30,7 +30,7 @@ from contextlib import contextmanager
 from descent.process import interruptible
 
 {before}
-threading.Thread(target=time.sleep, args=(60,)).start()
+threading.Thread(target=time.sleep, args=(600,)).start()
 
 @contextmanager
 def opened():
@@ -48,11 +48,11 @@ print("went on", flush=True)
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda sign: sign.name)
 def test_a_signal_closes_the_block_and_ends_the_process_at_once(number):
-    """A thread that computes for a minute more does not keep it alive."""
-    with start(INTERRUPTED.format(before="", seconds=60)) as process:
+    """A thread that computes for ten minutes more does not keep it alive."""
+    with start(INTERRUPTED.format(before="", seconds=600)) as process:
         assert process.stdout.readline() == "ready\n"
         process.send_signal(number)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=120)
     assert (process.returncode, out, err) == (128 + number, "closed\n", "")
 
 
@@ -106,7 +106,7 @@ def test_the_handlers_are_as_before_after_the_block():
 
 PARENT = """
 import subprocess, sys
-child = "from descent.process import *; import time; end_with_parent(); print(1, flush=True); time.sleep(60)"
+child = "from descent.process import *; import time; end_with_parent(); print(1, flush=True); time.sleep(600)"
 process = subprocess.Popen([sys.executable, "-c", child], stdout=subprocess.PIPE)
 process.stdout.readline()
 print(process.pid, flush=True)
@@ -119,7 +119,7 @@ def test_a_process_ends_with_a_parent_that_was_killed():
     with start(PARENT) as parent:
         child = psutil.Process(int(parent.stdout.readline()))
         parent.kill()
-        _, alive = psutil.wait_procs([child], timeout=10)
+        _, alive = psutil.wait_procs([child], timeout=120)
     assert not alive
 
 

@@ -81,10 +81,10 @@ def test_secrets_of_the_environment_are_never_shown(monkeypatch):
 
 
 def test_a_long_answer_is_described_at_once():
-    before = time.monotonic()
+    before = time.process_time()
     in_a_line(ValueError("http://host/" + "<p>no access</p> " * 50_000))
     redacted("http://host/" + "x " * 100_000)
-    assert time.monotonic() - before < 2
+    assert time.process_time() - before < 2
 
 
 def test_the_cause_is_first_in_the_line():

@@ -12,7 +12,7 @@ def test_a_device_has_one_thread():
 
 
 def test_runs_side_by_side_have_a_device_each():
-    started, devices = threading.Barrier(processors(), timeout=30), []
+    started, devices = threading.Barrier(processors(), timeout=120), []
 
     def compute():
         with backend.exclusive_device():

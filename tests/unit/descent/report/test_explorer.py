@@ -206,6 +206,7 @@ def test_any_number_of_models_with_any_result(tmp_path, outcomes):
     assert len(made.page()) < 6e6
 
 
+@pytest.mark.slow  # 300 classes of 10,800 pixels: the answers of six networks
 def test_large_images_and_many_classes_fit(tmp_path):
     data = random_dataset(120, 90, classes=300, images=600)
     made = explorer.experiment(tmp_path, data, grid={"learning_rates": [0.1]})

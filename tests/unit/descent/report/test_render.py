@@ -57,6 +57,7 @@ def sizes(folder):
     return {name: float(match[1]) for name, match in found.items() if match}
 
 
+@pytest.mark.slow  # every figure once more
 def test_all_files_have_the_same_bytes_when_written_again(written, tmp_path):
     render.write(*example(), tmp_path, CLASSES)
     files = sorted(path.relative_to(written) for path in written.rglob("*") if path.is_file())
@@ -151,6 +152,7 @@ def test_data_of_the_page_is_strict_json(written):
     assert "study-curves-0" in charts and all(spec["description"] for spec in charts.values())
 
 
+@pytest.mark.slow  # 40 models in every figure, drawn in two themes
 def test_forty_models_are_all_named_and_figures_keep_their_width(written, tmp_path):
     made = example(models=40)
     names, figures = list(made.params.models), render.figures(*made)
@@ -188,6 +190,7 @@ def test_the_sweep_of_two_optimizers_names_the_models_of_both(tmp_path):
         assert picture.count(f">{words}<") == 1, words
 
 
+@pytest.mark.slow  # every figure once more
 def test_one_model_with_one_seed_and_no_sweep_is_rendered(tmp_path):
     made = example(models=1, seeds=1)
     captions = {name: caption for name, caption in made.contents.captions.items() if name != "sweep"}

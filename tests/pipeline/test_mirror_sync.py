@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.pipeline.test_mirror_foreign import AGREES, local
 from tests.support.dvc_repositories import MODELS
 from tests.support.mlflow_reader import Reader
-from tests.unit.dvc_mlflow.test_mirror_foreign import AGREES, local
 
 TABLES = ("runs", "tags", "params", "metrics", "latest_metrics", "inputs", "logged_models", "model_versions",
           "experiments", "experiment_tags", "registered_model_aliases")  # fmt: skip

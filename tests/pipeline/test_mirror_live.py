@@ -9,19 +9,11 @@ from contextlib import contextmanager
 
 import pytest
 
+from tests.pipeline.test_mirror_foreign import AGREES, local
 from tests.support.mlflow_reader import Reader
-from tests.unit.dvc_mlflow.test_mirror_foreign import AGREES, local
+from tests.support.waiting import wait_for
 
 REMEDY = "the results are on disk all the same, and `dvc-mlflow sync` logs them later"
-
-
-def until(condition, patience=200):
-    """What `condition` gives, as soon as it gives something."""
-    end = time.monotonic() + patience
-    while not (found := condition()):
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.2)
-    return found
 
 
 @contextmanager
@@ -80,16 +72,16 @@ def test_a_live_run_is_to_the_byte_what_a_replay_makes(example, mirror):
 def test_curves_are_there_while_a_stage_runs_and_a_signal_ends_its_runs_as_killed(example):
     for number in (signal.SIGINT, signal.SIGKILL):
         with started(example, SLOWLY="1000") as stage:
-            until(lambda: len(found := running(example)) == 2 and any(run.data.metrics for run in found))
+            wait_for(lambda: len(found := running(example)) == 2 and any(run.data.metrics for run in found))
             stage.send_signal(number)
             stage.wait()
-        until(lambda: not running(example))
+        wait_for(lambda: not running(example))
     assert {run.info.status for run in Reader(example.folder).runs()} == {"KILLED"}
 
 
 def test_runs_whose_whole_process_group_was_killed_are_ended_by_the_next_sync(example, mirror):
     with started(example, SLOWLY="1000") as stage:
-        (run, _) = until(lambda: len(found := running(example)) == 2 and found)
+        (run, _) = wait_for(lambda: len(found := running(example)) == 2 and found)
         workers = subprocess.run(
             ["pgrep", "-P", str(stage.pid)], capture_output=True, text=True
         ).stdout.split()
