@@ -1,4 +1,4 @@
-"""What MLflow should show of each stage: names, parameters, metrics, artifacts and child runs."""
+"""The runs that MLflow should show for each stage: parameters, metrics, artifacts and child runs."""
 
 import csv
 import hashlib
@@ -11,11 +11,12 @@ from collections.abc import Iterable, Iterator
 from collections.abc import Mapping as Items
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import Any
 
 from dvc_mlflow import provenance
-from dvc_mlflow.lock import Lock, Stage, Unusable, digest, opened
-from dvc_mlflow.mapping import Curves, Mapping, MappingError, Metrics, Model, Rows, View, parse
+from dvc_mlflow.errors import Unusable
+from dvc_mlflow.mapping import Curves, Mapping, Metrics, Rows, parse
+from dvc_mlflow.repository import Repository, Stage, files_in, opened
 
 STEPS = ("step", "epoch", "iteration", "batch", "round")
 """Column names that are taken for a step where dvc.yaml names none."""
@@ -24,23 +25,9 @@ LARGEST_PLOT_BYTES = 10_000_000
 NUMBER = re.compile(r"[+-]?(0|[1-9]\d*)?(\.\d*)?([eE][+-]?\d+)?")
 LISTING = "dvc.json"
 """The artifact with a stage's command, parameters, dependencies and outputs."""
-
-
-class Point(NamedTuple):
-    """A value of a metric at a step."""
-
-    key: str
-    value: float
-    step: int
-
-
-class DatasetInput(NamedTuple):
-    """A dataset that a run used."""
-
-    name: str
-    digest: str
-    path: str
-    context: str
+LONGEST_TAG = 5000
+Values = dict[tuple[str, int], float]
+"""Metric values by name and step."""
 
 
 @dataclass
@@ -51,43 +38,40 @@ class ExpectedRun:
     key: str = ""
     params: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
-    points: dict[tuple[str, int], float] = field(default_factory=dict)
+    values: Values = field(default_factory=dict)
     seconds: float | None = None
-
-    def add(self, points: Iterable[Point]) -> None:
-        """Add the points whose value is finite; a later one replaces an earlier one."""
-        self.points |= {(key, step): value for key, value, step in points if math.isfinite(value)}
 
     def add_finals(self, numbers: Items[str, float]) -> None:
         """Add values at step 0, where MLflow draws bars; what has a curve ends in its value already."""
-        curves = {key for key, _ in self.points}
-        self.add(Point(key, value, 0) for key, value in numbers.items() if key not in curves)
+        curves = {key for key, _ in self.values}
+        self.values |= {(key, 0): value for key, value in numbers.items() if key not in curves}
+
+    def curves(self) -> dict[str, dict[int, float]]:
+        """Return the values of each metric by step, in order."""
+        curves: dict[str, dict[int, float]] = {}
+        for (key, step), value in sorted(self.values.items()):
+            curves.setdefault(key, {})[step] = value
+        return curves
 
     def final(self) -> dict[str, float]:
         """Return the value of each metric at its last step."""
-        last: dict[str, tuple[int, float]] = {}
-        for (key, step), value in self.points.items():
-            if key not in last or step >= last[key][0]:
-                last[key] = step, value
-        return {key: value for key, (_, value) in last.items()}
+        return {key: list(curve.values())[-1] for key, curve in self.curves().items()}
 
 
 @dataclass
 class ExpectedStage(ExpectedRun):
     """The run of a stage, with its child runs."""
 
-    stage: str = ""
+    mapping: Mapping = field(default_factory=Mapping)
     identity: str = ""
     experiment: str = ""
     artifacts: dict[str, Path] = field(default_factory=dict)
     """Local files, by their path in MLflow."""
     listing: str = ""
-    datasets: list[DatasetInput] = field(default_factory=list)
+    datasets: list[tuple[str, str, str, str]] = field(default_factory=list)
+    """Name, digest, path and context of each."""
     children: dict[str, ExpectedRun] = field(default_factory=dict)
-    model: Model | None = None
     model_path: Path | None = None
-    words: dict[str, str] = field(default_factory=dict)
-    views: dict[str, View] = field(default_factory=dict)
 
 
 @dataclass
@@ -101,92 +85,111 @@ class Expectation:
     committed: bool
 
 
-def read(
-    workspace: Path, revision: str | None = None, running: str | None = None, folder: Path | None = None
-) -> Expectation:
-    """Read what MLflow should show of the repository `workspace`, at its working tree or at `revision`.
+def read(place: provenance.Place, revision: str | None = None, folder: Path | None = None) -> Expectation:
+    """Read what MLflow should show of a repository, at its working tree or at `revision`.
 
     Args:
-        workspace: The folder with `.dvc`, which may be the temporary copy of a DVC experiment.
+        place: The repository.
         revision: A commit, branch, tag or DVC experiment.
-        running: Only this stage, which has just run, with the bytes that its outputs have now.
         folder: Takes the files of `revision`.
 
     Raises:
         Unusable: DVC cannot read the repository or the revision.
     """
-    root = provenance.repository(workspace)
-    with opened(workspace, revision, folder or Path(tempfile.gettempdir())) as lock:
-        stages = lock.stages(running)
-        if lock.revision:
-            origin, diff, committed = provenance.revision(root, lock.revision), "", False
+    with opened(place.workspace, revision, folder or Path(tempfile.gettempdir())) as repository:
+        stages = repository.stages()
+        if repository.revision:
+            origin, diff, committed = provenance.revision(place.root, repository.revision), "", False
         else:
-            origin, diff = provenance.working_tree(workspace, lock.outputs())
-            committed = provenance.committed(workspace)
+            origin, diff = provenance.working_tree(place, repository.outs)
+            committed = provenance.committed(place.workspace)
         expectation = Expectation([], {}, origin, diff, committed)
         for stage in stages:
             try:
                 if mapping := parse(stage.name, stage.meta):
-                    reader = _Reader(lock, stage, mapping, root.name, running is not None)
-                    expectation.stages.append(reader.run())
-            except (Unusable, MappingError) as error:
+                    expectation.stages.append(_Reader(repository, stage, mapping, place.root.name).run())
+            except Unusable as error:
                 expectation.unusable[stage.name] = str(error)
-            except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-                expectation.unusable[stage.name] = (
-                    f"{stage.name}: its files do not fit meta.mlflow: {error!r}"
-                )
     return expectation
+
+
+def read_running(place: provenance.Place, name: str) -> ExpectedStage:
+    """Read what MLflow should show of a stage that has just run, with the bytes that its outputs have now."""
+    with opened(place.workspace) as repository:
+        stage = repository.running(name, now=True)
+        mapping = parse(stage.name, stage.meta)
+        assert mapping
+        return _Reader(repository, stage, mapping, place.root.name, running=True).run()
+
+
+def read_mapping(place: provenance.Place, name: str) -> tuple[Mapping | None, dict[str, str], str]:
+    """Return how a stage that begins is shown, the tags of its provenance, and the uncommitted diff."""
+    with opened(place.workspace) as repository:
+        mapping = parse(name, repository.running(name, now=False).meta)
+        return mapping, *provenance.working_tree(place, repository.outs)
 
 
 class _Reader:
     """Reads one stage's files as its mapping says."""
 
-    def __init__(self, lock: Lock, stage: Stage, mapping: Mapping, repository: str, running: bool):
-        self.lock, self.stage, self.mapping, self.running = lock, stage, mapping, running
+    def __init__(
+        self, repository: Repository, stage: Stage, mapping: Mapping, folder: str, running: bool = False
+    ):
+        """`running`: the files are those that a stage wrote just now, not those that dvc.lock names."""
+        self.repository, self.stage, self.mapping, self.running = repository, stage, mapping, running
         params = parameters(stage)
+        made = json.dumps([stage.name, params, stage.outs or stage.deps], sort_keys=True)
         self.result = ExpectedStage(
             name=stage.name,
             params=params,
-            stage=stage.name,
-            identity=_identity(stage, params),
-            experiment=mapping.experiment or repository,
-            model=_renamed(mapping),
-            views=mapping.views,
+            mapping=mapping,
+            identity=hashlib.md5(made.encode()).hexdigest(),
+            experiment=mapping.experiment or folder,
         )
 
     def run(self) -> ExpectedStage:
-        """Read everything."""
-        result, mapping = self.result, self.mapping
-        for curves in self._curves():
-            self._add_curves(curves)
-        if mapping.rows:
-            self._add_rows(mapping.rows)
-        for metrics in self._metrics():
-            self._add_metrics(metrics)
-        for child in result.children.values():
-            child.tags = {**result.tags, **child.tags}
-            if not mapping.rows:
-                child.params = {**result.params, **child.params}
-        result.words = dict(result.tags)
-        listing = {
-            "stage": self.stage.name,
-            "command": self.stage.command,
-            "params": self.stage.params,
-            "deps": self.stage.deps,
-            "outs": self.stage.outs,
-        }
+        """Read everything. Raises Unusable."""
+        from dvc.exceptions import DvcException
+
+        try:
+            self._add_files()
+            for curves in self._curves():
+                self._add_curves(curves)
+            if self.mapping.rows:
+                self._add_rows(self.mapping.rows)
+            for metrics in self._metrics():
+                self._add_metrics(metrics)
+        except Unusable:
+            raise
+        except (DvcException, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise Unusable(f"{self.stage.name}: its files do not fit meta.mlflow: {error!r}") from None
+        for child in self.result.children.values():
+            child.tags = {**self.result.tags, **child.tags}
+            if not self.mapping.rows:
+                child.params = {**self.result.params, **child.params}
+        self._add_descriptions()
+        return self.result
+
+    def _add_descriptions(self) -> None:
+        """Add what tells where the run comes from, and its datasets."""
+        result, stage = self.result, self.stage
+        about = ("name", "command", "params", "deps", "outs")
+        listing = {key: getattr(stage, key) for key in about}
         result.listing = json.dumps(listing, indent=2, sort_keys=True, default=str) + "\n"
-        result.tags |= {name: canonical(value) for name, value in mapping.tags.items()}
-        result.tags |= {"dvc.stage": self.stage.name, "dvc.outputs": result.identity}
-        if mapping.description:
-            result.tags["mlflow.note.content"] = mapping.description
-        outs = json.dumps(self.stage.outs, sort_keys=True)
-        if len(outs) <= 5000:
+        result.tags |= {name: canonical(value) for name, value in self.mapping.tags.items()}
+        result.tags |= {"dvc.stage": stage.name, "dvc.outputs": result.identity}
+        result.tags |= {"mlflow.source.name": f"dvc repro {stage.name}", "mlflow.source.type": "LOCAL"}
+        if self.mapping.description:
+            result.tags["mlflow.note.content"] = self.mapping.description
+        outs = json.dumps(stage.outs, sort_keys=True)
+        if len(outs) <= LONGEST_TAG:
             result.tags["dvc.outs"] = outs
-        result.tags |= {"mlflow.source.name": f"dvc repro {self.stage.name}", "mlflow.source.type": "LOCAL"}
-        self._add_files()
-        result.datasets = list(self._datasets())
-        return result
+        for one in self.mapping.datasets or []:
+            path = self._path(one.path)
+            md5 = self.repository.md5(path, stage.deps)
+            result.datasets.append((one.name, md5[:8], path, one.context))
+        if self.mapping.datasets is None:
+            result.datasets = [(path, stage.deps[path][:8], path, "") for path in stage.data]
 
     def _path(self, path: str) -> str:
         """Return a path of `meta.mlflow`, which is relative to its dvc.yaml, relative to the root."""
@@ -199,52 +202,42 @@ class _Reader:
         return "/".join(parts)
 
     def _file(self, path: str) -> Path:
-        return self.lock.file(path, self.running)
+        return self.repository.file(path, self.running)
 
     def _metrics(self) -> list[Metrics]:
-        if self.mapping.metrics is not None:
-            return [one.model_copy(update={"file": self._path(one.file)}) for one in self.mapping.metrics]
-        return [Metrics(file=path) for path in self.stage.metrics]
+        if self.mapping.metrics is None:
+            return [Metrics(file=path) for path in self.stage.metrics]
+        return [one.model_copy(update={"file": self._path(one.file)}) for one in self.mapping.metrics]
 
     def _add_metrics(self, metrics: Metrics) -> None:
         content = _load(self._file(metrics.file))
         held = content.pop(metrics.per.list, []) if metrics.per and isinstance(content, dict) else []
-        numbers, words = self._split(flattened(content))
-        self.result.add_finals(numbers)
-        self.result.tags |= words
-        if not metrics.per:
-            return
+        self._add(self.result, flattened(content))
         finals: dict[str, list[float]] = {}
         for entry in held:
-            child = self._child({metrics.per.key: entry[metrics.per.key]})
-            numbers, words = self._split((k, v) for k, v in flattened(entry) if k != metrics.per.key)
-            child.add_finals(numbers)
-            child.tags |= words
-            for key, value in numbers.items():
+            assert metrics.per
+            child = self._child({metrics.per.key: entry.pop(metrics.per.key)})
+            for key, value in self._add(child, flattened(entry)).items():
                 finals.setdefault(key, []).append(value)
-        for key, values in finals.items():  # a mean of those that did not diverge would mislead
-            if len(values) == len(held):
+        for key, values in finals.items():
+            if len(values) == len(held):  # a mean of those that did not diverge would mislead
                 summary = {f"{key}_mean": statistics.fmean(values)}
                 if len(values) > 1:
                     summary[f"{key}_std"] = statistics.stdev(values)
                 self.result.add_finals({name: float(f"{value:.12g}") for name, value in summary.items()})
 
-    def _split(self, items: Iterable[tuple[str, Any]]) -> tuple[dict[str, float], dict[str, str]]:
-        """Split into finite numbers and words, under the names that MLflow shows."""
+    def _add(self, run: ExpectedRun, items: Iterable[tuple[str, Any]]) -> dict[str, float]:
+        """Add finite numbers as final values and words as tags of a run; return the numbers."""
         numbers: dict[str, float] = {}
-        words: dict[str, str] = {}
         for key, value in items:
-            name = self.metric_name(key)
+            name = metric_name(self.mapping, key)
             if (number := as_number(value)) is not None:
                 if math.isfinite(number):
                     numbers[name] = number
             elif isinstance(value, str | bool):
-                words[name] = canonical(value)[:500]
-        return numbers, words
-
-    def metric_name(self, key: str) -> str:
-        """Return the name under which MLflow shows a key of a file."""
-        return metric_name(self.mapping, key)
+                run.tags[name] = canonical(value)[:500]
+        run.add_finals(numbers)
+        return numbers
 
     def _child(self, values: Items[str, Any]) -> ExpectedRun:
         child = child_run(self.stage.name, self.mapping, values)
@@ -255,99 +248,56 @@ class _Reader:
             yield from (one.model_copy(update={"file": self._path(one.file)}) for one in self.mapping.curves)
             return
         for path, x in self.stage.plots.items():
-            for file in self._members(path):
-                if (
-                    PurePosixPath(file).suffix in TABLES
-                    and self._file(file).stat().st_size < LARGEST_PLOT_BYTES
-                ):
-                    rows = _table(self._file(file))
+            for file, local in self._members(path):
+                if local.suffix in TABLES and local.stat().st_size < LARGEST_PLOT_BYTES:
+                    rows = _table(local)
                     step = next((name for name in (x, *STEPS) if name and rows and name in rows[0]), None)
                     steps = [as_number(row.get(step)) for row in rows] if step else []
                     distinct = len(set(steps)) == len(steps)  # else there are several curves, of unknown kind
                     if step and distinct and all(one is not None and one == int(one) for one in steps):
                         yield Curves(file=file, step=step)
 
-    def _members(self, path: str) -> list[str]:
+    def _members(self, path: str) -> list[tuple[str, Path]]:
         """List the files at `path`, which may be a folder."""
         local = self._file(path)
         if local.is_dir():
-            return [
-                f"{path}/{one.relative_to(local).as_posix()}"
-                for one in sorted(local.rglob("*"))
-                if one.is_file()
-            ]
-        return [path]
+            return [(f"{path}/{name}", file) for name, file in files_in(local).items()]
+        return [(path, local)]
 
     def _add_curves(self, curves: Curves) -> None:
         for row in _table(self._file(curves.file)):
             identity = {name: row[name] for name in curves.run_per}
             run = self._child(identity) if identity else self.result
             step = as_number(row[curves.step])
-            columns = curves.metrics or [name for name in row if name not in (curves.step, *curves.run_per)]
-            values = ((self.metric_name(name), as_number(row[name])) for name in columns)
             if step is None:
                 raise Unusable(
                     f"{curves.file}: column {curves.step}: {row[curves.step]!r}; accepted: a number"
                 )
-            run.add(Point(name, value, int(step)) for name, value in values if value is not None)
+            for name in curves.metrics or row.keys() - {curves.step, *curves.run_per}:
+                value = as_number(row[name])
+                if value is not None and math.isfinite(value):
+                    run.values[metric_name(self.mapping, name), int(step)] = value
 
     def _add_rows(self, rows: Rows) -> None:
-        path = self._path(rows.file)
-        for row in _table(self._file(path)):
+        for row in _table(self._file(self._path(rows.file))):
             child = self._child({name: row[name] for name in rows.params})
             for name, base in rows.log.items():
-                number = as_number(row[name])
-                if number is not None and number > 0:
+                if (number := as_number(row[name])) is not None and number > 0:
                     child.params[f"log{base}_{name}"] = canonical(round(math.log(number, base), 6))
             if rows.seconds:
                 child.seconds = as_number(row[rows.seconds])
             used = {*rows.params, *rows.ignore, rows.seconds}
-            chosen = {name: row[name] for name in rows.metrics or row if name not in used}
-            numbers, words = self._split(chosen.items())
-            child.add(Point(key, value, 0) for key, value in numbers.items())
-            child.tags |= words
+            self._add(child, ((name, row[name]) for name in rows.metrics or row if name not in used))
 
     def _add_files(self) -> None:
         wanted = [self._path(path) for path in self.mapping.artifacts]
-        plain = {metrics.file for metrics in self._metrics()} | set(self.stage.plots)
-        for path in wanted + sorted(plain):
-            members = self._members(path)
-            above = PurePosixPath(path).parent
-            for file in members:
-                local = self._file(file)
+        for path in [*wanted, *(one.file for one in self._metrics()), *self.stage.plots]:
+            for file, local in self._members(path):
                 if path in wanted or local.stat().st_size < LARGEST_PLOT_BYTES:
-                    self.result.artifacts[PurePosixPath(file).relative_to(above).as_posix()] = local
+                    name = PurePosixPath(file).relative_to(PurePosixPath(path).parent).as_posix()
+                    self.result.artifacts[name] = local
         if self.mapping.model:
             self.result.model_path = self._file(self._path(self.mapping.model.file))
-
-    def _datasets(self) -> Iterator[DatasetInput]:
-        if self.mapping.datasets is None:
-            for path in sorted(self.stage.data):
-                yield DatasetInput(path, self.stage.deps[path][:8], path, "")
-            return
-        for one in self.mapping.datasets:
-            path = self._path(one.path)
-            md5 = self.lock.md5(path, self.stage.deps) or self._digest(path)
-            yield DatasetInput(one.name, md5[:8], path, one.context)
-
-    def _digest(self, path: str) -> str:
-        local = self.lock.root / path
-        return digest(local) if local.is_file() and not self.lock.revision else "unknown"
-
-
-def _renamed(mapping: Mapping) -> Model | None:
-    """Return the model's rule with the names that MLflow shows."""
-    if not mapping.model or not (rule := mapping.model.best):
-        return mapping.model
-    require = {metric_name(mapping, key): word for key, word in rule.require.items()}
-    shown = rule.model_copy(update={"metric": metric_name(mapping, rule.metric), "require": require})
-    return mapping.model.model_copy(update={"best": shown})
-
-
-def _identity(stage: Stage, params: dict[str, str]) -> str:
-    """Hash what tells this result from any other: stage, parameters and outputs."""
-    made = stage.outs or stage.deps
-    return hashlib.md5(json.dumps([stage.name, params, made], sort_keys=True).encode()).hexdigest()
 
 
 def parameters(stage: Stage) -> dict[str, str]:
@@ -398,13 +348,6 @@ def child_run(stage: str, mapping: Mapping, values: Items[str, Any]) -> Expected
     return ExpectedRun(title if mapping.rows else f"{stage}, {title}", key, shown)
 
 
-def read_mapping(workspace: Path, stage: str) -> tuple[Mapping | None, dict[str, str], str]:
-    """Return how a stage that begins is shown, the tags of its provenance, and the uncommitted diff."""
-    with opened(workspace, None, Path()) as lock:
-        mapping = parse(stage, lock.meta(stage))
-        return mapping, *provenance.working_tree(workspace, lock.outputs())
-
-
 def metric_name(mapping: Mapping, key: str) -> str:
     """Return the name under which MLflow shows a key of a file."""
     return _clean(mapping.names.get(key, key))
@@ -416,17 +359,10 @@ def _clean(name: str) -> str:
 
 
 def _load(path: Path) -> Any:
-    """Read a JSON, YAML or TOML file."""
-    text = path.read_text(encoding="utf-8")
-    if path.suffix == ".toml":
-        import tomllib
+    """Read a JSON, YAML or TOML file as DVC does."""
+    from dvc.utils.serialize import PARSERS
 
-        return tomllib.loads(text)
-    if path.suffix in (".yaml", ".yml"):
-        from ruamel.yaml import YAML
-
-        return YAML(typ="safe").load(text)
-    return json.loads(text)
+    return PARSERS[path.suffix](path.read_text(encoding="utf-8"), str(path))
 
 
 def _table(path: Path) -> list[dict[str, Any]]:

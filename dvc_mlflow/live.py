@@ -7,8 +7,6 @@ replays them. When the pipe closes without an end, the stage was killed, and its
 
 import json
 import os
-import select
-import signal
 import subprocess
 import sys
 import tempfile
@@ -18,22 +16,17 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from dvc_mlflow import elsewhere, process, provenance
-from dvc_mlflow.redaction import redacted
+from dvc_mlflow import process, provenance
+from dvc_mlflow.errors import redacted
 
 REMEDY = "the results are on disk all the same, and `dvc-mlflow sync` logs them later"
 LOST = "the stage did not end; runs that are left running are ended by the next `dvc-mlflow sync`"
 PATIENCE_S = 60
 """Seconds that a stage waits at its end for a slow store."""
-PER_CHILD_S = 0.05
 FAREWELL_S = 5
 """Seconds that a cancelled stage takes to say so: ten after SIGTERM, many systems send SIGKILL."""
-GATHER_S = 1
-"""Seconds for which numbers are gathered before they are written: one write takes as long as many."""
-WARNINGS = "DVC_MLFLOW_WARNINGS"
-"""Variable with the number of the file to which the process behind the pipe may write its one warning."""
-WARNED = 3
-"""Exit code of the process behind the pipe when it has printed its warning."""
+PROGRAM = "import sys; sys.path.insert(0, sys.argv[1]); from dvc_mlflow.stream import work; work()"
+"""The process behind the pipe, with the package from wherever it was imported."""
 
 
 class LiveRun:
@@ -43,35 +36,27 @@ class LiveRun:
         """Start the process that logs. `stage` is used where DVC does not run this process."""
         self._failed = False
         self._waiting = bytearray()
-        self._children: set[str] = set()
         self._process: subprocess.Popen[bytes] | None = None
         if not (stage or os.environ.get("DVC_STAGE")):
             return  # no stage, nothing to log
         try:
-            workspace = provenance.workspace(Path.cwd())
-            root = provenance.repository(workspace)
-            by_dvc = provenance.dvc_stage(root)
+            place = provenance.find(Path.cwd())
+            by_dvc = place.stage()
             if not (by_dvc or stage):
                 return  # the stage of another repository, which calls this program
-            current = bool(by_dvc) and workspace == root  # dvc.lock will hold the results
-            begun: dict[str, Any] = {
-                "stage": by_dvc or stage,
-                "workspace": str(workspace),
-                "root": str(root),
-                "current": current,
-            }
+            begun: dict[str, Any] = {"stage": by_dvc or stage, "place": [*map(str, place)]}
+            begun["current"] = (
+                bool(by_dvc) and place.workspace == place.root
+            )  # dvc.lock will hold the results
             begun |= {"process": process.identity(), "time": round(1000 * time.time())}
             self._errors = tempfile.TemporaryFile()
-            warnings = os.dup(2)
-            options: dict[str, Any] = {
+            command = [sys.executable, "-c", PROGRAM, str(Path(__file__).resolve().parent.parent)]
+            streams: dict[str, Any] = {
                 "stdin": subprocess.PIPE,
                 "stdout": self._errors,
                 "stderr": self._errors,
             }
-            options |= {"env": {**os.environ, WARNINGS: str(warnings)}, "pass_fds": [warnings]}
-            command = elsewhere.command("live", "work")
-            self._process = subprocess.Popen(command, start_new_session=True, **options)
-            os.close(warnings)
+            self._process = subprocess.Popen(command, start_new_session=True, **streams)
             assert self._process.stdin
             self._pipe = self._process.stdin.fileno()
             os.set_blocking(self._pipe, False)
@@ -102,7 +87,6 @@ class LiveRun:
                 name: value.item() if hasattr(value, "item") else value
                 for name, value in (child or {}).items()
             }
-            self._children.add(str(key))
             when = {"seconds": seconds, "time": time.time()}
             self._send({"step": int(step), "metrics": numbers, "child": key, **when})
         except (OSError, TypeError, ValueError) as error:
@@ -120,9 +104,8 @@ class LiveRun:
 
     def complete(self) -> None:
         """Complete the runs from the stage's files; wait a minute for them at most."""
-        patience = PATIENCE_S + PER_CHILD_S * len(self._children)
         try:
-            self._end({"complete": provenance.machine()}, patience, REMEDY)
+            self._end({"complete": provenance.machine()}, PATIENCE_S, REMEDY)
         except BaseException:  # a signal: the files are complete, and so will be the runs in a moment
             self._end(None, FAREWELL_S, REMEDY)
             raise
@@ -138,13 +121,13 @@ class LiveRun:
         assert child.stdin
         if message:
             self._send(message)
-        begin, told = time.monotonic(), False
+        begin, noticed = time.monotonic(), False
         while (code := child.poll()) is None and (waited := time.monotonic() - begin) < patience:
             self._flush()
             if not self._waiting and not child.stdin.closed:
                 child.stdin.close()
-            if waited > process.NOTICE_S and not told:
-                told = True
+            if waited > process.NOTICE_S and not noticed:
+                noticed = True
                 notice = f"waiting for MLflow to take the results, {patience:.0f} s at most"
                 print(notice, file=sys.stderr, flush=True)
             time.sleep(0.02)
@@ -152,12 +135,10 @@ class LiveRun:
             child.kill()
             child.wait()
             self._warn(f"not done after {patience:.0f} s", remedy)
-        elif code == WARNED:
-            self._failed = True
         elif code:
             self._errors.seek(0)
-            said = self._errors.read().decode("utf-8", "replace").strip().splitlines() or [""]
-            self._warn(f"its process ended with exit code {code}: {said[-1]}", remedy)
+            lines = self._errors.read().decode("utf-8", "replace").strip().splitlines()
+            self._warn(lines[-1] if lines else f"its process ended with exit code {code}", remedy)
 
     def _warn(self, reason: str, remedy: str) -> None:
         self._failed = True
@@ -183,68 +164,3 @@ def live(stage: str | None = None) -> Iterator[LiveRun]:
         run.abandon("KILLED" if by_signal or isinstance(error, KeyboardInterrupt) else "FAILED")
         raise
     run.complete()
-
-
-def work() -> None:
-    """Log what arrives on stdin: the process behind the pipe."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # the stage says what a signal means
-    from dvc_mlflow.store import described, prepare_environment, tracking_uri
-
-    messages = _messages()
-    begun = next(messages)
-    warnings = int(os.environ[WARNINGS])
-    try:
-        prepare_environment()
-        _log(begun, messages)
-    except (Exception, process.Unanswered) as error:
-        reason = described(error, tracking_uri(Path(begun["root"])))
-        os.write(warnings, f"warning: not logged to MLflow: {reason}; {REMEDY}\n".encode())
-        os._exit(WARNED)
-    os._exit(0)  # without taking MLflow apart, which takes a while
-
-
-def _messages() -> Iterator[Any]:
-    """Yield the messages on stdin, and None when none has arrived for a while."""
-    rest = b""
-    while True:
-        ready, _, _ = select.select([0], [], [], GATHER_S)
-        if not ready:
-            yield None
-            continue
-        read = os.read(0, 1 << 20)
-        if not read:
-            return
-        *lines, rest = (rest + read).split(b"\n")
-        yield from map(json.loads, lines)
-
-
-def _log(begun: Any, messages: Iterator[Any]) -> None:
-    from dvc_mlflow.expected import read_mapping
-
-    root, workspace, stage = Path(begun["root"]), Path(begun["workspace"]), begun["stage"]
-    mapping, origin, diff = read_mapping(workspace, stage)
-    if mapping is None:
-        for _ in messages:
-            pass
-        return
-    import mlflow  # noqa: F401  (while the stage imports its own libraries)
-
-    from dvc_mlflow.stream import Stream
-
-    origin |= {"dvc.process": begun["process"]}
-    stream = Stream(root, workspace, stage, mapping, origin, diff, begun["current"], begun["time"])
-    written = time.monotonic()
-    for message in messages:
-        if message and "complete" in message:
-            stream.complete(message["complete"])
-            return
-        if message and "end" in message:
-            stream.end(message["end"])
-            return
-        if message:
-            stream.note(message)
-        if time.monotonic() - written > GATHER_S or not message:
-            stream.flush()
-            written = time.monotonic()
-    stream.end("KILLED")

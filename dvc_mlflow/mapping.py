@@ -2,19 +2,32 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
-
-class MappingError(ValueError):
-    """A value of `meta.mlflow` is not accepted; one line for each."""
+from dvc_mlflow.errors import Unusable
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_known_keys(cls, value: Any) -> Any:
+        accepted = [field.alias or name for name, field in cls.model_fields.items()]
+        for key in value if isinstance(value, dict) else ():
+            if key not in accepted:
+                text = f"{key}: unknown key; accepted: {', '.join(accepted)}"
+                raise PydanticCustomError("unknown", "{text}", {"text": text})
+        return value
 
 
 def _listed(value: Any) -> Any:
     return [value] if isinstance(value, str | dict) else value
+
+
+def _as_metrics(value: Any) -> Any:
+    return [{"file": one} if isinstance(one, str) else one for one in _listed(value)]
 
 
 Words = Annotated[list[str], BeforeValidator(_listed)]
@@ -34,12 +47,8 @@ class Metrics(_Part):
     per: Per | None = None
 
 
-def _as_metrics(value: Any) -> Any:
-    return [{"file": one} if isinstance(one, str) else one for one in _listed(value)]
-
-
 class Curves(_Part):
-    """A long table: one point per row, one child run for each value of `run_per`."""
+    """A long table: one metric value per row, one child run for each value of `run_per`."""
 
     file: str
     step: str
@@ -67,7 +76,7 @@ class Dataset(_Part):
 
 
 class Best(_Part):
-    """Which of all models with the same registered name takes the alias."""
+    """The rule that chooses, of all models with the same registered name, which takes the alias."""
 
     metric: str
     mode: Literal["max", "min"] = "max"
@@ -86,12 +95,12 @@ class Model(_Part):
 
 
 class Chart(_Part):
-    """A chart of a view: a line per run, a bar, or a point per run (x, y)."""
+    """A chart of a view: a line per run, a bar, or a mark per run (x, y)."""
 
     line: str | None = None
     bar: str | None = None
-    x: str | None = None
-    y: str | None = None
+    x: str = ""
+    y: str = ""
     log: bool = False
 
 
@@ -107,7 +116,7 @@ class View(_Part):
 
 
 class Mapping(_Part):
-    """How one stage is shown."""
+    """The settings that show one stage."""
 
     experiment: str | None = None
     description: str = ""
@@ -123,44 +132,23 @@ class Mapping(_Part):
 
 
 def parse(stage: str, meta: Any) -> Mapping | None:
-    """Validate the `meta` of a stage; None for `mlflow: false`. Raises MappingError."""
+    """Validate the `meta` of a stage; None for `mlflow: false`. Raises Unusable, with a line per error."""
     value = meta.get("mlflow") if isinstance(meta, dict) else None
     if value is False:
         return None
-    if value is None or value is True:
-        return Mapping()
     try:
-        return Mapping.model_validate(value)
+        return Mapping() if value is None or value is True else Mapping.model_validate(value)
     except ValidationError as error:
-        raise MappingError("\n".join(_line(stage, one) for one in error.errors())) from None
+        raise Unusable("\n".join(_line(stage, one) for one in error.errors())) from None
 
 
 def _line(stage: str, error: Any) -> str:
-    """Say what was wrong: stage, key, value, and what is accepted."""
+    """Describe an error of pydantic: stage, key, value, and what is accepted."""
     where = [str(part) for part in error["loc"] if not str(part).startswith(("function-", "list["))]
     key = ".".join(["meta.mlflow", *where])
+    if error["type"] == "unknown":
+        return f"dvc.yaml: stage {stage}: {key}.{error['msg']}"
     if error["type"] == "missing":
         return f"dvc.yaml: stage {stage}: {key}: is missing"
-    if error["type"] == "extra_forbidden":
-        accepted = ", ".join(_fields(where[:-1])) or "nothing more"
-        return f"dvc.yaml: stage {stage}: {key}: unknown key; accepted: {accepted}"
     accepted = error["msg"].replace("Input should be ", "").replace(" or instance of Mapping", "")
     return f"dvc.yaml: stage {stage}: {key}: {error['input']!r}; accepted: {accepted}"
-
-
-def _fields(where: list[str]) -> list[str]:
-    """List the keys that the part at `where` accepts."""
-    parts: dict[str, type[_Part]] = {
-        "": Mapping,
-        "metrics": Metrics,
-        "per": Per,
-        "curves": Curves,
-        "rows": Rows,
-        "datasets": Dataset,
-        "model": Model,
-        "best": Best,
-        "views": View,
-        "charts": Chart,
-    }
-    part = next((parts[word] for word in reversed(where) if word in parts), Mapping)
-    return [field.alias or name for name, field in part.model_fields.items()]

@@ -1,45 +1,35 @@
-"""Models: the bytes of a stage's output as an MLflow model, and which of them bears the registry's alias."""
+"""Models: the bytes of a stage's output as an MLflow model, and the registry's aliases."""
 
-import hashlib
 import json
 import platform
 import shutil
 import tempfile
 import zipfile
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dvc_mlflow.expected import Expectation, ExpectedStage
-from dvc_mlflow.lock import digest
-from dvc_mlflow.store import Store
+from dvc_mlflow.expected import Expectation, ExpectedStage, metric_name
+from dvc_mlflow.provenance import installed
+from dvc_mlflow.repository import digest, files_in
+from dvc_mlflow.store import UPLOAD_S, Store
 
 NAME = "model"
 MD5 = "dvc.md5"
 LOGGED = "models:/"
-"""How the source of a version begins that was logged by a run; the model's id follows."""
-
-
-def md5(path: Path) -> str:
-    """Return the md5 of a model's file, or over the files of its folder."""
-    if path.is_file():
-        return digest(path)
-    files = {
-        file.relative_to(path).as_posix(): digest(file) for file in sorted(path.rglob("*")) if file.is_file()
-    }
-    return hashlib.md5(json.dumps(files, sort_keys=True).encode()).hexdigest()
+"""The beginning of the source of a version that was logged by a run; the model's id follows."""
 
 
 def log(store: Store, run: str, experiment: str, expected: ExpectedStage) -> None:
     """Log a stage's model as an output of `run`, without loading it: the bytes are DVC's."""
     from mlflow.entities import LoggedModelOutput
 
-    assert expected.model and expected.model_path
-    tags = {MD5: md5(expected.model_path), "dvc.stage": expected.stage}
+    assert expected.mapping.model and expected.model_path
+    tags = {MD5: digest(expected.model_path), "dvc.stage": expected.name}
     logged = store.client.create_logged_model(experiment, NAME, run, tags)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary, NAME)
-        if expected.model.flavour == "keras":
+        if expected.mapping.model.flavour == "keras":
             _write_keras(folder, expected.model_path, run, logged.model_id)
         else:
             shutil.copytree(expected.model_path, folder)
@@ -55,50 +45,48 @@ def _write_keras(folder: Path, file: Path, run: str, model_id: str) -> None:
     """
     import yaml
     from mlflow import pyfunc
-    from mlflow.models import Model
+    from mlflow.models import Model, ModelSignature
+    from mlflow.types import Schema
 
     (folder / "data").mkdir(parents=True)
-    shutil.copyfile(file, folder / "data" / "model.keras")
-    (folder / "data" / "keras_module.txt").write_text("keras")
-    pinned = [
-        f"{name}=={held}" for name in ("keras", "mlflow", "numpy", "tensorflow") if (held := _version(name))
-    ]
-    (folder / "requirements.txt").write_text("\n".join(pinned) + "\n")
+    shutil.copyfile(file, folder / "data/model.keras")
+    (folder / "data/keras_module.txt").write_text("keras")
+    versions = {name: installed(name) for name in ("keras", "mlflow", "numpy", "tensorflow")}
+    pinned = "".join(f"{name}=={version}\n" for name, version in versions.items() if version)
+    (folder / "requirements.txt").write_text(pinned)
     python = {"python": platform.python_version(), "dependencies": ["-r requirements.txt"]}
     (folder / "python_env.yaml").write_text(yaml.safe_dump(python))
-    keras = _version("keras") or json.loads(zipfile.ZipFile(file).read("metadata.json"))["keras_version"]
-    model = Model(run_id=run, model_id=model_id, signature=keras_signature(file))
-    model.add_flavor(
-        "keras", data="data", keras_version=keras, keras_backend="tensorflow", save_exported_model=False
-    )
-    pyfunc.add_to_model(model, loader_module="mlflow.keras", python_env="python_env.yaml")
+    keras = versions["keras"] or json.loads(zipfile.ZipFile(file).read("metadata.json"))["keras_version"]
+    model, loader, code = Model(run_id=run, model_id=model_id), "mlflow.keras", None
+    given, made = keras_interface(file)
+    if given:
+        model.signature = ModelSignature(Schema([given]), Schema([made]))
+    if given and given.type.kind in "iu":  # typed as an integer, MLflow's server would cut 0.5 to 0
+        model.signature = ModelSignature(outputs=Schema([made]))
+        model.metadata = {"input": str(given)}
+        loader, code = "dvc_mlflow_served", "code"
+        (folder / code).mkdir()
+        shutil.copyfile(Path(__file__).with_name("served.py"), folder / code / f"{loader}.py")
+    about = {"data": "data", "keras_version": keras, "keras_backend": "tensorflow"}
+    model.add_flavor("keras", **about, save_exported_model=False)
+    pyfunc.add_to_model(model, loader_module=loader, code=code, python_env="python_env.yaml")
     model.save(str(folder / "MLmodel"))
 
 
-def keras_signature(file: Path) -> Any | None:
-    """Read input and output of a Sequential network from its `.keras` archive; None for any other."""
+def keras_interface(file: Path) -> tuple[Any, Any]:
+    """Read input and output of a Sequential network from its `.keras` archive; None twice for any other."""
     import numpy as np
-    from mlflow.models import ModelSignature
-    from mlflow.types import Schema, TensorSpec
+    from mlflow.types import TensorSpec
 
     config = json.loads(zipfile.ZipFile(file).read("config.json"))
     layers = config["config"].get("layers", [])
-    if config["class_name"] != "Sequential" or not layers or "batch_shape" not in layers[0]["config"]:
-        return None
     units = [layer["config"]["units"] for layer in layers if layer["class_name"] == "Dense"]
-    last = layers[-1]["class_name"]
-    if not units or last not in ("Dense", "Softmax", "Activation"):
-        return None
+    sequential = config["class_name"] == "Sequential" and "batch_shape" in layers[0]["config"]
+    if not sequential or not units or layers[-1]["class_name"] not in ("Dense", "Softmax", "Activation"):
+        return None, None
     shape = [-1, *layers[0]["config"]["batch_shape"][1:]]
-    pixels = TensorSpec(np.dtype(layers[0]["config"]["dtype"]), tuple(size or -1 for size in shape))
-    return ModelSignature(Schema([pixels]), Schema([TensorSpec(np.dtype(np.float32), (-1, units[-1]))]))
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
+    given = TensorSpec(np.dtype(layers[0]["config"]["dtype"]), tuple(size or -1 for size in shape))
+    return given, TensorSpec(np.dtype(np.float32), (-1, units[-1]))
 
 
 def faults(store: Store, run: Any, expected: ExpectedStage) -> list[str]:
@@ -108,41 +96,49 @@ def faults(store: Store, run: Any, expected: ExpectedStage) -> list[str]:
     outputs = run.outputs.model_outputs if run.outputs else []
     if not outputs:
         return ["model missing"]
-    return (
-        []
-        if _is_complete(store, outputs[-1].model_id, expected.model_path)
-        else ["model changed or incomplete"]
-    )
+    complete = _is_complete(store, outputs[-1].model_id, expected.model_path)
+    return [] if complete else ["model changed or incomplete"]
 
 
 def _is_complete(store: Store, model_id: str, file: Path) -> bool:
-    """Whether a logged model can be loaded and holds exactly the bytes of `file`."""
+    """Return whether a logged model can be loaded and holds exactly the bytes of `file`."""
+    from mlflow.exceptions import MlflowException
+
+    needed: dict[str, Path | None] = {"MLmodel": None}  # MLflow enters the run and the model's id
+    if file.is_dir():
+        needed = {**files_in(file), **needed}
+    else:
+        needed |= dict.fromkeys(("requirements.txt", "python_env.yaml", "data/keras_module.txt"))
+        needed["data/model.keras"] = file
+    try:
+        place = store.client.get_logged_model(model_id).artifact_location
+    except MlflowException:
+        return False
+    return not changed(store, place, needed)
+
+
+def changed(store: Store, uri: str, needed: Mapping[str, Path | None]) -> list[str]:
+    """List the artifacts below `uri` that are missing, or have other bytes than a file if one is given."""
     from mlflow.artifacts import download_artifacts
     from mlflow.exceptions import MlflowException
 
-    with tempfile.TemporaryDirectory() as temporary:
+    with tempfile.TemporaryDirectory() as temporary, store.deadline(UPLOAD_S):
         try:
-            place = store.client.get_logged_model(model_id).artifact_location
-            local = Path(download_artifacts(place, dst_path=temporary if store.remote else None))
+            folder = Path(download_artifacts(uri, dst_path=temporary if store.remote else None))
         except (MlflowException, OSError):
-            return False
-        needed = {"MLmodel": ""}
-        if file.is_dir():
-            needed |= {one.relative_to(file).as_posix(): md5(one) for one in file.rglob("*") if one.is_file()}
-            needed["MLmodel"] = ""  # MLflow enters the run and the model's id
-        else:
-            needed |= dict.fromkeys(("requirements.txt", "python_env.yaml", "data/keras_module.txt"), "")
-            needed["data/model.keras"] = md5(file)
-        return all(
-            (local / name).is_file() and due in ("", md5(local / name)) for name, due in needed.items()
-        )
+            folder = Path(temporary)
+        missing = [f"artifact {name}: missing" for name in needed if not (folder / name).is_file()]
+        there = ((folder / name, path, name) for name, path in needed.items() if (folder / name).is_file())
+        return missing + [
+            f"artifact {name}: changed" for copy, path, name in there if path and digest(copy) != digest(path)
+        ]
 
 
 def best(expectation: Expectation) -> dict[tuple[str, str], ExpectedStage | None]:
     """Choose who should bear each alias, by registered name and alias."""
     chosen: dict[tuple[str, str], ExpectedStage | None] = {}
     for stage in expectation.stages:
-        model = stage.model
+        model = stage.mapping.model
         if model and model.register_as and model.alias:
             leader = chosen.setdefault((model.register_as, model.alias), None)
             if (rank := _rank(stage)) is not None and (leader is None or rank > (_rank(leader) or 0)):
@@ -152,12 +148,13 @@ def best(expectation: Expectation) -> dict[tuple[str, str], ExpectedStage | None
 
 def _rank(stage: ExpectedStage) -> float | None:
     """Return a number that is larger for a better model, None if it does not meet its condition."""
-    rule = stage.model and stage.model.best
+    rule = stage.mapping.model and stage.mapping.model.best
     if not rule:
         return 0
-    final = stage.final()
-    value = final.get(rule.metric, final.get(f"{rule.metric}_mean"))
-    if value is None or any(stage.words.get(key) != word for key, word in rule.require.items()):
+    final, name = stage.final(), metric_name(stage.mapping, rule.metric)
+    value = final.get(name, final.get(f"{name}_mean"))
+    required = {metric_name(stage.mapping, key): word for key, word in rule.require.items()}
+    if value is None or any(stage.tags.get(key) != word for key, word in required.items()):
         return None
     return value if rule.mode == "max" else -value
 
@@ -179,16 +176,11 @@ def described(version: Any | None) -> str:
     return f"version {version.version}, {version.tags.get('dvc.stage')}" if version else "nobody"
 
 
-def is_due(store: Store, held: Any | None, stage: ExpectedStage | None) -> bool:
-    """Whether an alias should move: `held` bears it, `stage` should."""
-    return held is not None if stage is None else held is None or not _serves(store, held, stage)
-
-
-def _serves(store: Store, held: Any, stage: ExpectedStage) -> bool:
-    """Whether a model version holds the bytes of a stage's model, and still has them."""
+def holds(store: Store, version: Any, stage: ExpectedStage) -> bool:
+    """Return whether a model version holds the bytes of a stage's model, and still has them."""
     assert stage.model_path
-    same = held.tags.get("dvc.stage") == stage.stage and held.tags.get(MD5) == md5(stage.model_path)
-    return same and _is_complete(store, held.source.removeprefix(LOGGED), stage.model_path)
+    same = version.tags.get("dvc.stage") == stage.name and version.tags.get(MD5) == digest(stage.model_path)
+    return same and _is_complete(store, version.source.removeprefix(LOGGED), stage.model_path)
 
 
 def differs_in_kind(store: Store, held: Any, run: Any) -> str | None:
@@ -199,17 +191,18 @@ def differs_in_kind(store: Store, held: Any, run: Any) -> str | None:
     if not held.run_id:  # registered by hand
         return None
     try:
-        before = store.client.get_run(held.run_id)
         data = [
             {(one.dataset.name, one.dataset.digest) for one in made_by.inputs.dataset_inputs}
-            for made_by in (before, run)
+            for made_by in (store.client.get_run(held.run_id), run)
         ]
         if data[0] and data[0] != data[1]:
             return "other data"
         ids = held.source.removeprefix(LOGGED), run.outputs.model_outputs[-1].model_id
         places = [store.client.get_logged_model(model_id).artifact_location for model_id in ids]
-        signatures = [get_model_info(place).signature for place in places]
-        return "other inputs or outputs" if signatures[0] != signatures[1] else None
+        with store.deadline(UPLOAD_S):
+            before, after = [get_model_info(place) for place in places]
+        same = (before.signature, before.metadata) == (after.signature, after.metadata)
+        return None if same else "other inputs or outputs"
     except (MlflowException, OSError):  # the one before is lost
         return None
 
@@ -220,26 +213,26 @@ def give_alias(store: Store, name: str, alias: str, stage: ExpectedStage | None,
         store.client.delete_registered_model_alias(name, alias)
         return f"{name}@{alias}: nobody, no model meets the condition"
     versions = store.client.search_model_versions(f"name = '{name}'")
-    found = next((one.version for one in versions if _serves(store, one, stage)), None)
+    found = next((one.version for one in versions if holds(store, one, stage)), None)
     found = found or _register(store, name, stage, run)
     store.client.set_registered_model_alias(name, alias, found)
-    return f"{name}@{alias}: version {found}, {stage.stage}"
+    return f"{name}@{alias}: version {found}, {stage.name}"
 
 
 def _register(store: Store, name: str, stage: ExpectedStage, run: Any) -> str:
     from mlflow.exceptions import MlflowException
 
-    assert stage.model and stage.model_path
-    about = stage.model.description
+    assert stage.mapping.model and stage.model_path
+    about = stage.mapping.model.description
     try:
         store.client.create_registered_model(name, description=about)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
     model_id = run.outputs.model_outputs[-1].model_id
-    tags = {MD5: md5(stage.model_path), "dvc.stage": stage.stage, **stage.words}
-    source = LOGGED + model_id
+    own = {key: value for key, value in stage.tags.items() if not key.startswith(("dvc.", "mlflow."))}
+    tags = {**own, MD5: digest(stage.model_path), "dvc.stage": stage.name}
     made = store.client.create_model_version(
-        name, source, run.info.run_id, tags, description=about, model_id=model_id
+        name, LOGGED + model_id, run.info.run_id, tags, description=about, model_id=model_id
     )
     return str(made.version)

@@ -1,18 +1,22 @@
-"""Processes: their identity, locks between them, signals, and one deadline for what a server may take."""
+"""Processes: their identity, locks between them, signals, and a deadline for what a server may take."""
 
+import multiprocessing
 import os
 import resource
 import signal
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import psutil
 
-CONVERSATION_S = 45
+REQUEST_S = 45
 """Seconds after which a tracking store that has not answered is given up."""
 NOTICE_S = 8
 """Seconds of silence after which the user reads what is waited for."""
@@ -21,39 +25,24 @@ ANSWER_MB = 512
 
 
 class Unanswered(BaseException):
-    """The tracking store broke the limit of a conversation. No library may catch this as its own error."""
+    """The tracking store broke a limit. No library may catch this as its own error."""
 
 
 class Stopped(SystemExit):
     """A signal asked this process to stop; its code is 128 plus the signal's number."""
 
 
-def identity() -> str:
-    """Describe this process uniquely: boot, PID namespace, process id, and its start in ticks since boot.
+def identity(number: int | None = None) -> str:
+    """Describe a process uniquely: boot, PID namespace, process id, and its start in ticks since boot.
 
     None of these changes when the clock is set or the host is renamed.
     """
-    return _identity(os.getpid())
-
-
-def has_ended(claim: str) -> bool:
-    """Whether the process described by `claim` has certainly ended; False for another machine's."""
-    place, _, process = claim.rpartition("/")
-    number = process.partition("@")[0]
-    if not number.isdigit() or place != _place():
-        return False
-    try:
-        return _identity(int(number)) != claim or psutil.Process(int(number)).status() == psutil.STATUS_ZOMBIE
-    except (psutil.Error, OSError):
-        return True
-
-
-def _identity(number: int) -> str:
+    number = number or os.getpid()
     if sys.platform == "linux":
-        fields = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
-        return f"{_place()}/{number}@{fields[19]}"
+        start = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[19]
     else:
-        return f"{_place()}/{number}@{psutil.Process(number).create_time():.0f}"
+        start = f"{psutil.Process(number).create_time():.0f}"
+    return f"{_place()}/{number}@{start}"
 
 
 def _place() -> str:
@@ -62,30 +51,27 @@ def _place() -> str:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{boot}/{os.readlink('/proc/self/ns/pid')}"
     else:
-        import uuid
-
         return f"{uuid.getnode():x}/{psutil.boot_time():.0f}"
 
 
-@contextmanager
-def only_one(path: Path) -> Iterator[None]:
-    """Hold the lock file `path` for the block; wait for another holder.
+def has_ended(claim: str) -> bool:
+    """Return whether the process described by `claim` has certainly ended; False for another machine's."""
+    place, _, process = claim.rpartition("/")
+    number = process.partition("@")[0]
+    if not number.isdigit() or place != _place():
+        return False
+    try:
+        return identity(int(number)) != claim or psutil.Process(int(number)).status() == psutil.STATUS_ZOMBIE
+    except (psutil.Error, OSError):
+        return True
 
-    Where the file system has no flock, filelock takes a lock file that names its holder instead.
-    """
-    from filelock import FileLock, SoftFileLock
+
+def only_one(path: Path) -> AbstractContextManager[Any]:
+    """Return a lock on the file `path`, which waits for another holder."""
+    from filelock import FileLock
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock: FileLock | SoftFileLock = FileLock(path, mode=0o666 & ~umask())
-    try:
-        lock.acquire()
-    except NotImplementedError:
-        lock = SoftFileLock(f"{path}.soft")
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
+    return FileLock(path, mode=0o666 & ~umask())
 
 
 def umask() -> int:
@@ -96,11 +82,23 @@ def umask() -> int:
 
 
 def end_with_parent() -> None:
-    """Let the kernel end this process, a child that begins, when its parent dies (Linux)."""
+    """Let this process, a child that begins, end when its parent dies (Linux), and not by Ctrl-C itself."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":
         import ctypes
 
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+
+
+@contextmanager
+def beside() -> Iterator[ProcessPoolExecutor]:
+    """Yield a process that reads with DVC while this one imports MLflow: either takes a second or two."""
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(1, mp_context=context, initializer=end_with_parent)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 @contextmanager
@@ -132,27 +130,23 @@ def interruptible() -> Iterator[None]:
 
 
 @contextmanager
-def conversation(
-    what: str, seconds: float = CONVERSATION_S, quiet: bool = False
-) -> Iterator[Callable[[], None]]:
+def deadline(what: str, seconds: float = REQUEST_S) -> Iterator[Callable[[], None]]:
     """Limit the block's time and memory; yield a function that starts the time anew after progress.
 
     A timer in the main thread raises Unanswered, whatever the block waits in: a socket, a retry's pause,
     a database. `what` is waited for, in a notice after a few seconds and in the error.
     """
-    begin = time.monotonic()
-    told = quiet
-    memory = _memory_mb()
+    begin, noticed, memory = time.monotonic(), False, _memory_mb()
 
     def tick(number: int, frame: FrameType | None) -> None:
-        nonlocal told
+        nonlocal noticed
         waited = time.monotonic() - begin
         if waited > seconds:
             raise Unanswered(f"no answer after {seconds:.0f} s: {what}")
         if _memory_mb() - memory > ANSWER_MB:
             raise Unanswered(f"the answer is larger than {ANSWER_MB} MB: {what}")
-        if waited > NOTICE_S and not told:
-            told = True
+        if waited > NOTICE_S and not noticed:
+            noticed = True
             print(f"waiting for an answer: {what}", file=sys.stderr, flush=True)
 
     def progress() -> None:
@@ -160,12 +154,13 @@ def conversation(
         begin = time.monotonic()
 
     before = signal.signal(signal.SIGALRM, tick)
-    signal.setitimer(signal.ITIMER_REAL, 0.5, 0.5)
+    timer = signal.setitimer(signal.ITIMER_REAL, 0.5, 0.5)
     try:
         yield progress
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_REAL, *timer)
 
 
 def _memory_mb() -> float:

@@ -9,67 +9,49 @@ import sys
 from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
+from typing import NamedTuple
 
-from dvc_mlflow.redaction import redacted
+from dvc_mlflow.errors import IN_WORDS, Unusable, redacted
 
 DIFF_BYTES = 1_000_000
 """The uncommitted diff is cut here."""
 DVC_FILES = (":(exclude,glob)**/dvc.lock", ":(exclude,glob)**/.gitignore", ":(exclude,glob)**/.dvc/**")
-"""What DVC itself writes makes a tree no different from its commit."""
-LIBRARIES = (
-    "dvc",
-    "jax",
-    "keras",
-    "lightgbm",
-    "mlflow",
-    "numpy",
-    "pandas",
-    "scikit-learn",
-    "scipy",
-    "tensorflow",
-    "torch",
-    "transformers",
-    "xgboost",
+"""Files that DVC itself writes; they make a tree no different from its commit."""
+MODULES = (
+    "dvc jax keras lightgbm mlflow numpy pandas sklearn scipy tensorflow torch transformers xgboost".split()
 )
-IN_WORDS = re.compile(r"(?i)((?:password|passwd|secret|token|api_?key)['\"]?\s*[:=]\s*)\S+")
+MISLEADING = "GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_COMMON_DIR GIT_PREFIX GIT_NAMESPACE".split()
 
 
-class NoRepository(ValueError):
-    """There is no DVC repository here."""
+class Place(NamedTuple):
+    """The user's repository, and the workspace: the same folder, or a DVC experiment's copy of it."""
+
+    root: Path
+    workspace: Path
+
+    def stage(self) -> str | None:
+        """Return the stage that DVC runs in this process, None if it is that of another repository."""
+        ours = os.environ.get("DVC_ROOT")
+        return os.environ.get("DVC_STAGE") if ours and Path(ours).resolve() == self.root.resolve() else None
 
 
-def workspace(start: Path) -> Path:
-    """Find the DVC repository around `start`: the nearest folder upwards that holds `.dvc`."""
-    start = start.resolve()
-    for folder in (start, *start.parents):
-        if (folder / ".dvc").is_dir():
-            return folder
-    raise NoRepository(f"{start}: no DVC repository here or above; `git init && dvc init` makes one")
+def find(start: Path) -> Place:
+    """Find the DVC repository around `start`: the nearest folder upwards that holds `.dvc`.
 
-
-def repository(folder: Path) -> Path:
-    """Return the user's repository for a workspace.
-
-    `dvc exp run --temp` and `--queue` run in a copy below `.dvc/tmp` of it, which they delete. The path
-    decides, not DVC_ROOT, which may be inherited from another repository.
+    `dvc exp run --temp` and `--queue` run in a copy below `.dvc/tmp`, which they delete. The path decides
+    whose copy it is, not DVC_ROOT, which may be inherited from another repository.
     """
-    for parent in folder.parents:
-        if parent.name == "tmp" and parent.parent.name == ".dvc":
-            return parent.parent.parent
-    return folder
+    start = start.resolve()
+    workspace = next((folder for folder in (start, *start.parents) if (folder / ".dvc").is_dir()), None)
+    if workspace is None:
+        raise Unusable(f"{start}: no DVC repository here or above; `git init && dvc init` makes one")
+    above = (folder for folder in workspace.parents if folder.parts[-2:] == (".dvc", "tmp"))
+    return Place(next((folder.parent.parent for folder in above), workspace), workspace)
 
 
 def git(folder: Path, *arguments: str) -> str | None:
     """Run git in `folder`, whoever owns it; None if there is no git, no repository, or an error."""
-    misleading = (
-        "GIT_DIR",
-        "GIT_WORK_TREE",
-        "GIT_INDEX_FILE",
-        "GIT_COMMON_DIR",
-        "GIT_PREFIX",
-        "GIT_NAMESPACE",
-    )
-    environment = {key: value for key, value in os.environ.items() if key not in misleading}
+    environment = {key: value for key, value in os.environ.items() if key not in MISLEADING}
     command = ["git", "-c", "safe.directory=*", "-c", "core.quotePath=false", "-C", str(folder), *arguments]
     try:
         done = subprocess.run(command, env=environment, capture_output=True, check=True)
@@ -78,39 +60,30 @@ def git(folder: Path, *arguments: str) -> str | None:
     return done.stdout.decode("utf-8", "replace").strip()
 
 
-def dvc_stage(root: Path) -> str | None:
-    """Return the stage that DVC runs in this process, None if it is that of another repository."""
-    ours = os.environ.get("DVC_ROOT")
-    return os.environ.get("DVC_STAGE") if ours and Path(ours).resolve() == root.resolve() else None
-
-
-def working_tree(folder: Path, outputs: Iterable[str]) -> tuple[dict[str, str], str]:
-    """Describe the commit checked out in `folder` as tags, and return the uncommitted diff as text."""
-    tags = _experiment(folder)
+def working_tree(place: Place, outputs: Iterable[str]) -> tuple[dict[str, str], str]:
+    """Describe the commit that is checked out as tags, and return the uncommitted diff as text."""
+    folder, tags = place.workspace, _experiment(place)
     head = git(folder, "rev-parse", "--verify", "HEAD")
     if head is None:
         return tags, ""
     excluded = [*DVC_FILES, *(f":(exclude,literal){path}" for path in outputs)]
-    diff = (
-        git(folder, "diff", "HEAD", "--relative", "--no-ext-diff", "--no-textconv", "--", ".", *excluded)
-        or ""
-    )
+    options = ("--relative", "--no-ext-diff", "--no-textconv")
+    diff = git(folder, "diff", "HEAD", *options, "--", ".", *excluded) or ""
     tags |= {"git.commit": head, "mlflow.source.git.commit": head, "git.dirty": str(bool(diff)).lower()}
     if branch := git(folder, "symbolic-ref", "--short", "-q", "HEAD"):
         tags |= {"git.branch": branch, "mlflow.source.git.branch": branch}
     diff = IN_WORDS.sub(r"\1***", redacted(diff))
     cut = diff.encode()[:DIFF_BYTES].decode("utf-8", "ignore")
-    return tags, cut if len(cut) == len(diff) else f"{cut}\n… cut after {DIFF_BYTES} bytes\n"
+    return tags, cut if cut == diff else f"{cut}\n… cut after {DIFF_BYTES} bytes\n"
 
 
-def _experiment(folder: Path) -> dict[str, str]:
+def _experiment(place: Place) -> dict[str, str]:
     """Return the tags of the DVC experiment that runs here; another repository's is ignored."""
     name, baseline = (os.environ.get(f"DVC_EXP_{key}") for key in ("NAME", "BASELINE_REV"))
-    if not name or not baseline or not dvc_stage(repository(folder)):
+    if not name or not baseline or not place.stage():
         return {}
-    if git(folder, "cat-file", "-e", f"{baseline}^{{commit}}") is None:
-        return {}
-    return {"dvc.experiment": name, "dvc.baseline": baseline}
+    known = git(place.workspace, "cat-file", "-e", f"{baseline}^{{commit}}") is not None
+    return {"dvc.experiment": name, "dvc.baseline": baseline} if known else {}
 
 
 def revision(root: Path, commit: str) -> dict[str, str]:
@@ -125,35 +98,36 @@ def revision(root: Path, commit: str) -> dict[str, str]:
 def experiments(root: Path) -> dict[str, tuple[str, str]]:
     """Return the commit and the baseline of each DVC experiment, by name."""
     refs = git(root, "for-each-ref", "--format=%(objectname) %(refname)", "refs/exps") or ""
-    found = {}
-    for line in refs.splitlines():  # refs/exps/<2 digits>/<38 digits of the baseline>/<name>
-        commit, _, ref = line.partition(" ")
-        parts = ref.split("/")
-        if len(parts) == 5 and len(parts[2] + parts[3]) == 40:
-            found[parts[4]] = commit, parts[2] + parts[3]
-    return found
+    # refs/exps/<2 digits>/<38 digits of the baseline>/<name>
+    found = re.findall(r"^(\w+) refs/exps/(\w{2})/(\w{38})/([^/\n]+)$", refs, re.MULTILINE)
+    return {name: (commit, first + rest) for commit, first, rest, name in found}
 
 
-def committed(root: Path) -> bool:
-    """Whether dvc.lock, dvc.yaml and params.yaml are those of HEAD: only then are results agreed on."""
-    if git(root, "ls-files", "--error-unmatch", "dvc.lock") is None:
+def committed(folder: Path) -> bool:
+    """Return whether dvc.lock, dvc.yaml and params.yaml are those of HEAD: results are agreed on."""
+    if git(folder, "ls-files", "--error-unmatch", "dvc.lock") is None:
         return False
     pathspecs = [f":(glob)**/{name}" for name in ("dvc.lock", "dvc.yaml", "params.yaml")]
-    return git(root, "diff", "HEAD", "--name-only", "--relative", "--", *pathspecs) == ""
+    return git(folder, "diff", "HEAD", "--name-only", "--relative", "--", *pathspecs) == ""
 
 
 def machine() -> dict[str, str]:
     """Describe this process's user, processor, platform and the libraries that it has imported."""
     tags = {"mlflow.user": user(), "machine.processor": _processor(), "machine.platform": platform.platform()}
     tags["version.python"] = platform.python_version()
-    modules = {"scikit-learn": "sklearn"}
-    for library in LIBRARIES:
-        if modules.get(library, library) in sys.modules:
-            try:
-                tags[f"version.{library}"] = metadata.version(library)
-            except metadata.PackageNotFoundError:
-                continue
+    for module in MODULES:
+        library = module.replace("sklearn", "scikit-learn")
+        if module in sys.modules and (version := installed(library)):
+            tags[f"version.{library}"] = version
     return tags
+
+
+def installed(library: str) -> str | None:
+    """Return the version of a library, None if it is not installed."""
+    try:
+        return metadata.version(library)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def user() -> str:

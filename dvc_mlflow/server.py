@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 import warnings
 from collections.abc import Iterator
@@ -16,12 +15,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import psutil
-
-from dvc_mlflow import elsewhere, process, views
-from dvc_mlflow.expected import ExpectedStage, read
-from dvc_mlflow.lock import Unusable
-from dvc_mlflow.redaction import redacted
+from dvc_mlflow import process, views
+from dvc_mlflow.errors import Unusable, redacted
 from dvc_mlflow.store import open_store, tracking_uri
 
 HOST = "127.0.0.1"
@@ -42,28 +37,19 @@ It asks for a password. To log here:
 OF_A_CLIENT = tuple(f"MLFLOW_TRACKING_{name}" for name in ("URI", "USERNAME", "PASSWORD", "TOKEN"))
 
 
-def ui(root: Path, workspace: Path, uri: str | None, port: int | None) -> int:
+def ui(root: Path, uri: str | None, port: int | None) -> int:
     """Serve MLflow's pages of the repository's store until interrupted; of a server, print the address."""
-    reading = elsewhere.call(read, workspace)
-    number = _free_port(port) if not tracking_uri(root, uri).startswith("http") else 0
+    remote = tracking_uri(root, uri).startswith("http")
+    number = 0 if remote else _free_port(port)
     store = open_store(root, uri)
     assert store
-    try:
-        stages: list[ExpectedStage] = sorted(reading().stages, key=lambda stage: not stage.views)
-    except Unusable:  # nothing has run yet
-        stages = []
-    names = [stage.experiment for stage in stages] or [root.name]
-    experiment = [store.experiment(name) for name in names][0]
-    views.save(store, stages)
-    view = next(iter(stages[0].views), None) if stages else None
-    if store.remote:
-        print(f"The runs are at {views.address(redacted(store.uri), experiment, view)}")
+    address = views.address(store, redacted(store.uri) if remote else f"http://{HOST}:{number}")
+    if remote:
+        print(f"The runs are at {address}")
         return 0
-    address = views.address(f"http://{HOST}:{number}", experiment, view)
     command = ["ui", "--workers", "1", "--artifacts-destination", str(root / "mlartifacts")]
-    return _serve(
-        command, {"MLFLOW_BACKEND_STORE_URI": store.uri}, number, f"The runs are at {address}", root
-    )
+    settings = {"MLFLOW_BACKEND_STORE_URI": store.uri}
+    return _serve(command, settings, number, f"The runs are at {address}", root)
 
 
 def server(root: Path, port: int | None) -> int:
@@ -75,8 +61,9 @@ def server(root: Path, port: int | None) -> int:
         settings = _accounts(folder) | {"MLFLOW_BACKEND_STORE_URI": database}
         message = INVITATION.format(url=f"http://{HOST}:{number}", admin=ADMIN, password=folder / "password")
         os.umask(0o077)
-        artifacts = ["--artifacts-destination", str(folder / "artifacts")]
-        return _serve(["server", "--app-name", "basic-auth", *artifacts], settings, number, message, root)
+        command = ["server", "--app-name", "basic-auth", "--artifacts-destination", str(folder / "artifacts")]
+        patient = ["--uvicorn-opts", "--timeout-worker-healthcheck=120"]  # a busy machine starts it slowly
+        return _serve([*command, *patient], settings, number, message, root)
 
 
 def _free_port(port: int | None) -> int:
@@ -106,7 +93,7 @@ def _serve(command: list[str], settings: dict[str, str], port: int, message: str
         try:
             end = time.monotonic() + START_S
             while child.poll() is None and time.monotonic() < end:
-                if _listens(child.pid, port) and _answers(port):
+                if _answers(port):
                     print(message, flush=True)
                     return child.wait()
                 time.sleep(0.2)
@@ -121,25 +108,12 @@ def _serve(command: list[str], settings: dict[str, str], port: int, message: str
                     child.wait(10)
 
 
-def _listens(pid: int, port: int) -> bool:
-    """Whether the process or one that it started listens on the port."""
-    with suppress(psutil.Error):
-        parent = psutil.Process(pid)
-        links = (
-            link for one in (parent, *parent.children(recursive=True)) for link in one.net_connections("tcp")
-        )
-        return any(link.status == psutil.CONN_LISTEN and link.laddr.port == port for link in links)
-    return False
-
-
 def _answers(port: int) -> bool:
-    """Whether the server is healthy. No password is sent."""
+    """Return whether the server is healthy. No password and no proxy is used."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(f"http://{HOST}:{port}/health", timeout=5) as answer:
-            return bool(answer.status == 200)
-    except (OSError, urllib.error.URLError):
-        return False
+    with suppress(OSError), opener.open(f"http://{HOST}:{port}/health", timeout=5) as answer:
+        return bool(answer.status == 200)
+    return False
 
 
 def _accounts(folder: Path) -> dict[str, str]:

@@ -4,7 +4,12 @@ import json
 import logging
 import os
 import re
+import shutil
 import sqlite3
+import threading
+import warnings
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,9 +17,8 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from dvc_mlflow import provenance
-from dvc_mlflow.lock import Unusable
-from dvc_mlflow.process import conversation, only_one, umask
-from dvc_mlflow.redaction import in_a_line, redacted
+from dvc_mlflow.errors import Unusable, in_a_line, redacted
+from dvc_mlflow.process import REQUEST_S, deadline, only_one, umask
 
 SETTINGS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",  # seconds; MLflow's own 120 would be a hang
@@ -26,10 +30,30 @@ SETTINGS = {
     "GIT_PYTHON_REFRESH": "quiet",
 }
 """The environment of MLflow's client and server, where the user's own does not say otherwise."""
-KIND = "custom_model_development"
-"""MLflow's word (mlflow.experimentKind) for experiments with runs, not prompts."""
+UPLOAD_S = 600
+"""Seconds that files may take."""
+REQUESTS = 8
+"""Requests that a server answers side by side."""
 PAGE = 1000
 """Runs that are asked for at once: an answer stays below a few megabytes."""
+
+
+class _Client:
+    """MLflow's client, with a deadline for each request; SIGALRM serves the main thread alone."""
+
+    def __init__(self, client: Any, what: str):
+        self._client, self._what = client, what
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._client, name)
+
+        def request(*arguments: Any, **options: Any) -> Any:
+            if threading.current_thread() is not threading.main_thread():
+                return method(*arguments, **options)
+            with deadline(self._what, UPLOAD_S if "artifact" in name else REQUEST_S):
+                return method(*arguments, **options)
+
+        return request
 
 
 @dataclass
@@ -44,47 +68,54 @@ class Store:
 
     @property
     def remote(self) -> bool:
-        """Whether requests go over HTTP, which answers several at once."""
+        """True if requests go over HTTP, which answers several at once."""
         return self.uri.startswith(("http://", "https://"))
-
-    def find(self, name: str) -> Any | None:
-        """Return the experiment `name`, None if it is missing."""
-        with self.asking():
-            return self.client.get_experiment_by_name(name)
 
     def experiment(self, name: str) -> str:
         """Return the id of the experiment `name`, which is made or restored if need be."""
         from mlflow.exceptions import MlflowException
 
         if name not in self.experiments:
-            with self.asking():
+            found = self.client.get_experiment_by_name(name)
+            if found is None:
+                with suppress(MlflowException):  # another process made it meanwhile
+                    tags = {"mlflow.experimentKind": "custom_model_development"}  # runs, not prompts
+                    self.client.create_experiment(name, artifact_location=self.artifacts, tags=tags)
                 found = self.client.get_experiment_by_name(name)
-                if found is None:
-                    with suppress(MlflowException):  # another process made it meanwhile
-                        tags = {"mlflow.experimentKind": KIND}
-                        self.client.create_experiment(name, artifact_location=self.artifacts, tags=tags)
-                    found = self.client.get_experiment_by_name(name)
-                if found.lifecycle_stage == "deleted":
-                    self.client.restore_experiment(found.experiment_id)
+            if found.lifecycle_stage == "deleted":
+                self.client.restore_experiment(found.experiment_id)
             self.experiments[name] = found.experiment_id
         return self.experiments[name]
 
-    def runs(self, experiments: list[str], condition: str = "") -> list[Any]:
+    def runs(self, experiments: Sequence[str], condition: str = "") -> list[Any]:
         """Return all active runs of the experiments that MLflow's filter finds, the newest first."""
         found: list[Any] = []
         token = None
-        with self.asking() as progress:
-            while experiments:
-                page = self.client.search_runs(experiments, condition, max_results=PAGE, page_token=token)
-                found, token = [*found, *page], page.token
-                progress()
-                if not token:
-                    break
+        while experiments:
+            page = self.client.search_runs(list(experiments), condition, max_results=PAGE, page_token=token)
+            found, token = [*found, *page], page.token
+            if not token:
+                break
         return found
 
-    def asking(self, seconds: float = 45, quiet: bool = False) -> Any:
-        """Limit a conversation with this store."""
-        return conversation(f"MLflow at {redacted(self.uri)}", seconds, quiet)
+    def each(self, calls: Sequence[Callable[[], Any]]) -> list[Any]:
+        """Make calls, several at once with a server, one after the other with a database; their results."""
+        if not self.remote or len(calls) < 2:
+            return [call() for call in calls]
+        pool = ThreadPoolExecutor(REQUESTS)
+        try:
+            with self.deadline() as progress:
+                pending = [pool.submit(call) for call in calls]
+                for one in as_completed(pending):
+                    one.result()  # the first error ends the others
+                    progress()
+            return [one.result() for one in pending]
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def deadline(self, seconds: float = REQUEST_S) -> Any:
+        """Limit what is asked of this store otherwise than through its client."""
+        return deadline(f"MLflow at {redacted(self.uri)}", seconds)
 
 
 def prepare_environment() -> None:
@@ -94,6 +125,7 @@ def prepare_environment() -> None:
     os.environ.setdefault("LOGNAME", provenance.user())  # DVC fails for an account without a name
     for noisy in ("urllib3.connectionpool", "alembic", "mlflow.store.db.utils", "mlflow.store.artifact"):
         logging.getLogger(noisy).setLevel(logging.CRITICAL)  # tracebacks, which the one line replaces
+    warnings.filterwarnings("ignore", "flock not supported")
 
 
 def tracking_uri(root: Path, given: str | None = None) -> str:
@@ -110,9 +142,7 @@ def sqlite_file(uri: str) -> Path | None:
     """Return the file of an SQLite address, None for any other."""
     from sqlalchemy.engine import make_url
 
-    if not uri.startswith("sqlite"):
-        return None
-    file = make_url(uri).database
+    file = make_url(uri).database if uri.startswith("sqlite") else None
     return Path(file) if file and file != ":memory:" else None
 
 
@@ -130,30 +160,30 @@ def open_store(root: Path, given: str | None = None, create: bool = True) -> Sto
     """
     uri = tracking_uri(root, given)
     own = root / "mlflow.db"
-    file = own if uri == f"sqlite:///{own}" else sqlite_file(uri)
-    ours = file == own
+    ours = uri == f"sqlite:///{own}"
+    file = own if ours else sqlite_file(uri)
     if file and (not file.exists() or file.stat().st_size == 0):
         if not create:
             return None
         with only_one(file.with_name(f"{file.name}.lock")):
             if not file.exists() or file.stat().st_size == 0:
-                _make_database(file)
+                make_database(file)
     if ours and re.search("[?%#]", str(own)):  # which mean something else in an address
         os.chdir(root)
         uri = "sqlite:///mlflow.db"
-    artifacts = (
-        None if uri.startswith(("http:", "https:")) else (file.parent if file else root) / "mlartifacts"
-    )
-    if ours and create and artifacts:
-        _follow_move(own, artifacts)
+    artifacts = (file.parent if file else root) / "mlartifacts"
+    if ours and create:
+        follow_move(own, artifacts)
     try:
-        store = Store(_client(uri), uri, artifacts.as_uri() if artifacts else None)
-        store.find("Default")  # the first request imports what speaks to the store
+        client = _Client(_client(uri), f"MLflow at {redacted(uri)}")
+        store = Store(client, uri, None)
+        store.artifacts = None if store.remote else artifacts.as_uri()
+        client.get_experiment_by_name("Default")  # the first request imports what speaks to the store
+        return store
     except Exception as error:
-        if explained := _explained(error, uri):
+        if explained := _explained(error, uri, file):
             raise explained from None
         raise
-    return store
 
 
 def _client(uri: str) -> Any:
@@ -163,88 +193,67 @@ def _client(uri: str) -> Any:
     return mlflow.MlflowClient(uri, uri)
 
 
-def _make_database(file: Path) -> None:
-    """Make MLflow's tables beside `file` and move them there: half of them would fit no later start."""
-    temporary = file.with_name(f".tmp-{file.name}")
-    for left in ("", "-journal", "-wal", "-shm"):
-        temporary.with_name(temporary.name + left).unlink(missing_ok=True)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    folder = os.getcwd()
-    os.chdir(file.parent)  # the path may hold a question mark
+def make_database(file: Path) -> None:
+    """Make MLflow's tables in a folder beside `file`, and move them there when they are complete.
+
+    The write-ahead log halves the time of a write. Some file systems cannot share memory, which it needs.
+    """
+    folder = file.with_name(f"{file.name}.tmp")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    temporary, before = folder / "made.db", os.getcwd()
+    os.chdir(folder)  # the path may hold a question mark
     try:
-        with conversation(f"making {file}", 120, quiet=True):
+        with deadline(f"making {file}", 120):
             _client(f"sqlite:///{temporary.name}").search_experiments(max_results=1)
+        with suppress(sqlite3.Error), closing(sqlite3.connect("mlflow.db")) as probe:
+            probe.execute("PRAGMA journal_mode=WAL")
+            probe.execute("CREATE TABLE probe (number)")
+            with closing(sqlite3.connect(temporary)) as database:
+                database.execute("PRAGMA journal_mode=WAL")
     finally:
-        os.chdir(folder)
-    _use_wal(temporary)
+        os.chdir(before)
     for left in ("-journal", "-wal", "-shm"):  # of a database that was removed or moved away
         file.with_name(file.name + left).unlink(missing_ok=True)
     temporary.chmod(0o666 & ~umask())  # SQLite's own files are never writable for a group
     os.replace(temporary, file)
+    shutil.rmtree(folder)
 
 
-def _use_wal(file: Path) -> None:
-    """Switch to the write-ahead log, which halves the time of a write, where the file system allows it."""
-    try:
-        with closing(sqlite3.connect(file)) as database:
-            database.execute("PRAGMA journal_mode=WAL")
-        with closing(sqlite3.connect(file)) as database:
-            database.execute("SELECT count(*) FROM experiments").fetchall()
-    except sqlite3.Error:
-        content = bytearray(file.read_bytes())
-        content[18:20] = b"\x01\x01"  # the header's read and write versions: a journal that is rolled back
-        file.write_bytes(content)
-    for left in ("-wal", "-shm"):
-        file.with_name(file.name + left).unlink(missing_ok=True)
-
-
-COLUMNS = (
-    ("experiments", "artifact_location"),
-    ("runs", "artifact_uri"),
-    ("logged_models", "artifact_location"),
-    ("model_versions", "source"),
-    ("model_versions", "storage_location"),
-)
-
-
-def _follow_move(file: Path, artifacts: Path) -> None:
+def follow_move(file: Path, artifacts: Path) -> None:
     """Let the repository's own database find its artifacts after the folder was moved or copied."""
-    with closing(sqlite3.connect(file, timeout=20)) as database:
-        with suppress(sqlite3.Error):  # no database of MLflow's: opening it says so
-            places = [row[0] for row in database.execute("SELECT artifact_location FROM experiments")]
-            for place in {one for one in places if one and one.endswith("/mlartifacts")}:
-                if Path(unquote(urlsplit(place).path)) == artifacts or ":" in place.removeprefix("file:"):
-                    continue
-                for table, column in COLUMNS:
-                    database.execute(
-                        f"UPDATE {table} SET {column} = ? || substr({column}, ?) "
-                        f"WHERE substr({column}, 1, ?) = ?",
-                        (artifacts.as_uri(), len(place) + 1, len(place), place),
-                    )
-            database.commit()
+    columns = "experiments.artifact_location runs.artifact_uri logged_models.artifact_location"
+    columns += " model_versions.source model_versions.storage_location"
+    with closing(sqlite3.connect(file, timeout=20)) as database, suppress(sqlite3.Error):
+        # an error: no database of MLflow's, as opening it will say
+        for (place,) in database.execute("SELECT DISTINCT artifact_location FROM experiments").fetchall():
+            local = place and place.endswith("/mlartifacts") and ":" not in place.removeprefix("file:")
+            if local and Path(unquote(urlsplit(place).path)) != artifacts:
+                for table, column in (one.split(".") for one in columns.split()):
+                    change = f"UPDATE {table} SET {column} = replace({column}, ?, ?)"
+                    database.execute(change, (place, artifacts.as_uri()))
+        database.commit()
 
 
-def _explained(error: Exception, uri: str) -> Unusable | None:
+def _explained(error: Exception, uri: str, file: Path | None) -> Unusable | None:
     """Return a remedy that works where the database is of another MLflow."""
-    found = re.search(r"found version (\w*)", str(error))
-    file = sqlite_file(uri)
-    if not found or "database schema" not in str(error):
+    found = re.search(r"database schema.*found version (\w*)", str(error), re.DOTALL)
+    if not found:
         return None
     import mlflow
 
     versions = Path(mlflow.__file__).parent / "store/db_migrations/versions"
+    shown = redacted(uri)
     if any(path.name.startswith(found[1]) for path in versions.glob("*.py")):
-        return Unusable(
-            f"the database is of an older MLflow: {redacted(uri)}; `mlflow db upgrade {redacted(uri)}`"
-        )
+        return Unusable(f"the database is of an older MLflow: {shown}; `mlflow db upgrade {shown}`")
     aside = f", or `mv {file} {file}.newer`, then `dvc-mlflow sync`" if file else ""
-    return Unusable(f"the database is of a newer MLflow: {redacted(uri)}; `pip install -U mlflow`{aside}")
+    return Unusable(f"the database is of a newer MLflow: {shown}; `pip install -U mlflow`{aside}")
 
 
 def described(error: BaseException, uri: str) -> str:
     """Describe an error of a store on one line: the cause, where, and what helps."""
     if isinstance(error, Unusable):
         return str(error)
-    with suppress(ValueError, AttributeError):
+    with suppress(ValueError, AttributeError, TypeError):
         error = type(error)(json.loads(str(error))["message"])
     return f"{in_a_line(error)} (MLflow at {redacted(uri)})"

@@ -1,67 +1,60 @@
-"""Match MLflow's runs to what DVC holds: replay what is missing, mark what is stale, move aliases."""
+"""Compare MLflow's runs with what DVC holds; replay what is missing, mark what is stale, move aliases."""
 
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import unquote, urlsplit
 
-from dvc_mlflow import elsewhere, models, process, provenance, views, write
+from dvc_mlflow import models, process, provenance, runs, views
 from dvc_mlflow.expected import LISTING, Expectation, ExpectedRun, ExpectedStage, read
-from dvc_mlflow.lock import Unusable, digest
+from dvc_mlflow.provenance import Place
+from dvc_mlflow.runs import PARENT, PROCESS, STATE
 from dvc_mlflow.store import Store, open_store
-from dvc_mlflow.write import PARENT, PROCESS, STATE
 
 LOCK = ".dvc/tmp/dvc-mlflow.lock"
-Curves = dict[tuple[str, str], dict[int, float]]
-"""The value at each step, by the run's id and the metric's name."""
 
 
 class Difference(NamedTuple):
-    """Where MLflow does not show what DVC holds."""
+    """A place where MLflow does not show what DVC holds."""
 
     what: str
     dvc: str
     mlflow: str
 
 
-@dataclass
-class Held:
+class Step(NamedTuple):
+    """Differences, and the function that ends them and says so."""
+
+    differences: list[Difference]
+    do: Callable[[], str]
+
+
+class Logged(NamedTuple):
     """The mirror's runs in some experiments: of stages by identity, child runs by the id of their parent."""
 
-    stages: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))
-    children: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))
+    stages: dict[str, list[Any]]
+    children: dict[str, list[Any]]
 
 
 @dataclass
 class Match:
     """The run that shows a stage best, what is wrong with it, and which child runs lack or are too many."""
 
-    expected: ExpectedStage
     run: Any | None
     wrong: list[str]
-    missing: set[str] = field(default_factory=set)
+    missing: list[str] = field(default_factory=list)
     superfluous: list[Any] = field(default_factory=list)
 
-    def differences(self) -> Iterator[Difference]:
-        """Describe what is wrong."""
-        name, count = self.expected.name, len(self.expected.children)
-        yield from (Difference(name, "recorded", fault) for fault in self.wrong)
-        if len(self.missing) > 5:
-            yield Difference(name, f"{count} child runs", f"{count - len(self.missing)} that agree")
-        else:
-            yield from (
-                Difference(f"{name}, {key}", "recorded", "missing or different") for key in self.missing
-            )
-        yield from (Difference(run.info.run_name, "nothing", "such a child run") for run in self.superfluous)
+    def rank(self) -> tuple[bool, int]:
+        """Return a key by which the best of several matches sorts first."""
+        return bool(self.wrong), len(self.missing) + len(self.superfluous)
 
 
 def sync(
-    root: Path, workspace: Path, revisions: list[str | None], uri: str | None, move_alias: bool = False
+    place: Place, revisions: list[str | None], uri: str | None, move_alias: bool = False
 ) -> tuple[list[str], list[str]]:
     """Make MLflow show what DVC holds at `revisions`, None for the working tree.
 
@@ -70,280 +63,219 @@ def sync(
     """
     done: list[str] = []
     undone: list[str] = []
-    with process.only_one(root / LOCK), tempfile.TemporaryDirectory() as temporary:
-        folders = [Path(temporary, str(number)) for number in range(len(revisions))]
-        reading = elsewhere.call(read, workspace, revisions[0], None, folders[0])
-        store = open_store(root, uri)
+    with (
+        process.only_one(place.root / LOCK),
+        tempfile.TemporaryDirectory() as temporary,
+        process.beside() as reader,
+    ):
+        reading = [
+            reader.submit(read, place, revision, Path(temporary, str(number)))
+            for number, revision in enumerate(revisions)
+        ]
+        store = open_store(place.root, uri)
         assert store
-        expectation: Expectation = reading()
-        current = {stage.identity for stage in _working_tree(workspace, revisions, expectation)}
-        for run in reap(store, _ids(store, expectation, create=True)):
-            done.append(f"{run.info.run_name}: left running by a process that has died, ended")
-        for revision, folder in zip(revisions, folders, strict=True):
-            if folder != folders[0]:
-                expectation = elsewhere.call(read, workspace, revision, None, folder)()
-            held = fetch(store, _ids(store, expectation, create=True))
-            matches = compare(store, expectation.stages, held)
-            done += _write(store, expectation, matches, current)
+        for revision, expected in zip(revisions, reading, strict=True):
+            expectation = expected.result()
+            experiments = [store.experiment(stage.experiment) for stage in expectation.stages]
+            logged = fetch(store, experiments)
+            done += [step.do() for step in _steps(store, expectation, logged, revision is None, move_alias)]
             undone += expectation.unusable.values()
             if revision is None:
-                if not all(match.run and not (match.wrong or match.missing) for match in matches):
-                    held = fetch(store, _ids(store, expectation, create=True))
-                    matches = compare(store, expectation.stages, held)
-                done += _settle(store, expectation, held, matches, move_alias)
+                done += views.save(store, expectation.stages)
     return done, undone
 
 
-def _working_tree(workspace: Path, revisions: list[str | None], first: Expectation) -> list[ExpectedStage]:
-    try:
-        return first.stages if revisions[0] is None else elsewhere.call(read, workspace)().stages
-    except Unusable:
-        return []
-
-
-def check(root: Path, workspace: Path, revision: str | None, uri: str | None) -> list[Difference]:
+def check(place: Place, revision: str | None, uri: str | None) -> list[Difference]:
     """List every difference between DVC and MLflow; nothing is changed."""
-    with tempfile.TemporaryDirectory() as temporary:
-        reading = elsewhere.call(read, workspace, revision, None, Path(temporary))
-        store = open_store(root, uri, create=False)
-        expectation: Expectation = reading()
-        found = [Difference(name, reason, "") for name, reason in expectation.unusable.items()]
+    with tempfile.TemporaryDirectory() as temporary, process.beside() as reader:
+        reading = reader.submit(read, place, revision, Path(temporary))
+        store = open_store(place.root, uri, create=False)
+        expectation: Expectation = reading.result()
+        differences = [Difference(name, reason, "") for name, reason in expectation.unusable.items()]
         if store is None:
-            return found + [Difference(stage.name, "recorded", "no database") for stage in expectation.stages]
-        held = fetch(store, _ids(store, expectation, create=False))
-        matches = compare(store, expectation.stages, held)
-        found += [difference for match in matches for difference in match.differences()]
-        if revision is None:
-            for run, state in _states_due(expectation, held, matches):
-                held_state = f"{STATE}: {run.data.tags.get(STATE, 'none')}"
-                found.append(
-                    Difference(
-                        f"{run.info.run_name} ({run.info.run_id[:8]})", f"{STATE}: {state}", held_state
-                    )
-                )
-            found += [Difference(run.info.run_name, "its process has died", "running") for run in _dead(held)]
-            for name, alias, stage, bearer, _ in _aliases(store, expectation, matches):
-                due = stage.stage if stage else "nobody"
-                found.append(Difference(f"{name}@{alias}", due, models.described(bearer)))
-    return found
+            return differences + [
+                Difference(one.name, "recorded", "no database") for one in expectation.stages
+            ]
+        names = sorted({stage.experiment for stage in expectation.stages})
+        found = [store.client.get_experiment_by_name(name) for name in names]
+        logged = fetch(store, [one.experiment_id for one in found if one and one.lifecycle_stage == "active"])
+        for step in _steps(store, expectation, logged, revision is None):
+            differences += step.differences
+        return differences
 
 
-def _ids(store: Store, expectation: Expectation, create: bool) -> list[str]:
-    """Return the ids of the experiments that the stages belong to."""
-    names = sorted({stage.experiment for stage in expectation.stages})
-    if create:
-        return [store.experiment(name) for name in names]
-    found = [store.find(name) for name in names]
-    return [one.experiment_id for one in found if one and one.lifecycle_stage == "active"]
-
-
-def fetch(store: Store, experiments: list[str]) -> Held:
+def fetch(store: Store, experiments: list[str]) -> Logged:
     """Ask once for all runs of the experiments."""
-    held = Held()
-    for run in store.runs(experiments):
+    logged = Logged(defaultdict(list), defaultdict(list))
+    for run in store.runs(sorted(set(experiments))):
         tags = run.data.tags
         if "dvc.stage" in tags and PARENT in tags:
-            held.children[tags[PARENT]].append(run)
+            logged.children[tags[PARENT]].append(run)
         elif "dvc.stage" in tags:
-            held.stages[tags.get("dvc.outputs", "")].append(run)
-    return held
+            logged.stages[tags.get("dvc.outputs", "")].append(run)
+    return logged
 
 
-def compare(store: Store, stages: Iterable[ExpectedStage], held: Held) -> list[Match]:
-    """Find the run that shows each stage best: a current one before others, then the newest."""
-    candidates: list[tuple[ExpectedStage, list[Any]]] = []
-    wanted: dict[str, set[str]] = {}
-    for stage in stages:
-        runs = [run for run in held.stages.get(stage.identity, []) if run.info.status == "FINISHED"]
-        runs.sort(key=lambda run: (run.data.tags.get(STATE) != "yes", -run.info.start_time))
-        candidates.append((stage, runs))
-        for run in runs:
-            children = (
-                (child, stage.children.get(child.data.tags.get("dvc.child", "")))
-                for child in held.children.get(run.info.run_id, [])
-            )
-            for one, expected in [(run, stage), *children]:
-                if expected and (
-                    keys := {key for key, step in expected.points if step} & one.data.metrics.keys()
-                ):
-                    wanted[one.info.run_id] = keys
-    curves = histories(store, wanted)
-    return [_match(store, stage, runs, held, curves) for stage, runs in candidates]
+def _is_dead(run: Any) -> bool:
+    """Return whether a run is running in MLflow although the process that would end it has died."""
+    return run.info.status == "RUNNING" and process.has_ended(run.data.tags.get(PROCESS, ""))
 
 
-def _match(store: Store, stage: ExpectedStage, runs: list[Any], held: Held, curves: Curves) -> Match:
-    best = Match(stage, None, ["no finished run"])
-    for run in runs:
-        match = Match(stage, run, [*differences(run, stage, curves), *_beside(store, run, stage)])
-        match.missing = set(stage.children)
-        for child in held.children.get(run.info.run_id, []):
-            key = child.data.tags.get("dvc.child", "")
-            agrees = key in match.missing and child.info.status == "FINISHED"
-            if agrees and not differences(child, stage.children[key], curves):
-                match.missing.remove(key)
-            else:
-                match.superfluous.append(child)
-        if not (match.wrong or match.missing or match.superfluous):
-            return match
-        if best.run is None or (best.wrong and not match.wrong):
-            best = match
-    return best
+def _end(store: Store, run: Any) -> str:
+    store.client.set_terminated(run.info.run_id, "KILLED")
+    return f"{run.info.run_name}: left running by a process that has died, ended"
 
 
-def histories(store: Store, wanted: dict[str, set[str]]) -> Curves:
-    """Ask for whole curves: a database for many runs at once, a server for several side by side."""
-    found: Curves = defaultdict(dict)
-    newest: dict[tuple[str, str, int], int] = defaultdict(int)
+def _steps(
+    store: Store, expectation: Expectation, logged: Logged, current: bool, move_alias: bool = False
+) -> Iterator[Step]:
+    """Yield what is to be done, each step when the one before has been.
 
-    def note(run: str, metric: Any) -> None:
-        if newest[run, metric.key, metric.step] <= metric.timestamp:
-            newest[run, metric.key, metric.step] = metric.timestamp
-            found[run, metric.key][metric.step] = metric.value
-
-    bulk = (
-        None
-        if store.remote
-        else getattr(store.client._tracking_client.store, "get_metric_history_bulk", None)
-    )
-    with store.asking() as progress, ThreadPoolExecutor(write.REQUESTS if store.remote else 1) as pool:
-        if bulk:
-            for key in sorted({key for keys in wanted.values() for key in keys}):
-                for one in bulk([run for run, keys in wanted.items() if key in keys], key, 10_000_000):
-                    note(one.run_id, one)
-                progress()
-            return found
-        pairs = [(run, key) for run, keys in wanted.items() for key in keys]
-        answers = pool.map(lambda pair: store.client.get_metric_history(*pair), pairs)
-        for (run, _), curve in zip(pairs, answers, strict=True):
-            for metric in curve:
-                note(run, metric)
-            progress()
-    return found
-
-
-def differences(run: Any, expected: ExpectedRun, curves: Curves) -> list[str]:
-    """List where a run's parameters, metrics and tags are not as expected."""
-    wrong = [f"tag {key}" for key, value in expected.tags.items() if run.data.tags.get(key) != value]
-    wanted: dict[str, dict[str, Any]] = {"parameter": expected.params, "metric": expected.final()}
-    for kind, data in (("parameter", run.data.params), ("metric", run.data.metrics)):
-        due = wanted[kind]
-        wrong += [f"{kind} {key}: {data.get(key, 'missing')}" for key in due if data.get(key) != due[key]]
-        wrong += [f"{kind} {key}: superfluous" for key in data.keys() - due.keys()]
-    steps: dict[str, dict[int, float]] = defaultdict(dict)
-    for (key, step), value in expected.points.items():
-        steps[key][step] = value
-    held = (
-        (key, curve, curves.get((run.info.run_id, key))) for key, curve in steps.items() if len(curve) > 1
-    )
-    return wrong + [f"curve {key}" for key, curve, shown in held if curve != shown]
-
-
-def _beside(store: Store, run: Any, stage: ExpectedStage) -> list[str]:
-    """List what is wrong with a run's datasets, artifacts and model."""
-    held = {(one.dataset.name, one.dataset.digest) for one in run.inputs.dataset_inputs}
-    wrong = [f"dataset {one.name}: missing" for one in stage.datasets if (one.name, one.digest) not in held]
-    with tempfile.TemporaryDirectory() as temporary, store.asking(write.UPLOAD_S):
-        uri = run.info.artifact_uri
-        if uri.startswith(("file:", "/")):
-            folder = Path(unquote(urlsplit(uri).path) if uri.startswith("file:") else uri)
-        else:
-            folder = Path(store.client.download_artifacts(run.info.run_id, "", temporary))
-        listing = Path(temporary, LISTING + ".expected")
-        listing.write_text(stage.listing, encoding="utf-8")
-        for name, path in {**stage.artifacts, LISTING: listing}.items():
-            copy = folder / name
-            if not copy.is_file():
-                wrong.append(f"artifact {name}: missing")
-            elif copy.stat().st_size != path.stat().st_size or digest(copy) != digest(path):
-                wrong.append(f"artifact {name}: changed")
-        return wrong + models.faults(store, run, stage)
-
-
-def _write(store: Store, expectation: Expectation, matches: list[Match], current: set[str]) -> list[str]:
-    """Log what no run shows."""
-    done = []
+    Only the working tree, which is `current`, decides about states and aliases.
+    """
     origin = {**expectation.origin, "mlflow.user": provenance.user(), "dvc.replayed": "true"}
-    for match in matches:
-        stage, missing = match.expected, len(match.missing)
-        state = "yes" if stage.identity in current else "no"
-        if match.run is None or match.wrong:
-            write.write_stage(store, stage, origin, state, expectation.diff)
-            count = f" with {len(stage.children)} child runs" if stage.children else ""
-            done.append(f"{stage.name}: logged{count}")
-        elif match.missing or match.superfluous:
-            for child in match.superfluous:
-                store.client.delete_run(child.info.run_id)
-            held = {key: "" for key in stage.children if key not in match.missing}
-            write.write_children(store, stage, origin, state, write.Begun(match.run.info.run_id, held))
-            done.append(f"{stage.name}: {missing} child runs logged, {len(match.superfluous)} removed")
-    return done
+    origin[STATE] = "yes" if current else "no"
+    shown: dict[str, Any] = {}
+    for run in (run for groups in logged for group in groups.values() for run in group if _is_dead(run)):
+        yield Step(
+            [Difference(run.info.run_name, "its process has died", "running")], partial(_end, store, run)
+        )
+    for stage in expectation.stages:
+        match = _best_match(store, stage, logged)
+        if differences := _differences(stage, match):
+            yield Step(differences, partial(_write, store, stage, match, origin, expectation.diff))
+        shown[stage.name] = match.run
+    if current:
+        yield from _mark(store, expectation, logged, {run.info.run_id for run in shown.values() if run})
+        yield from _move_aliases(store, expectation, shown, move_alias)
 
 
-def _settle(
-    store: Store, expectation: Expectation, held: Held, matches: list[Match], move_alias: bool
-) -> list[str]:
-    """Mark runs as current or stale, move aliases and save views, as the working tree has them."""
-    done = []
-    due = list(_states_due(expectation, held, matches))
+def _write(store: Store, stage: ExpectedStage, match: Match, origin: dict[str, str], diff: str) -> str:
+    """Log what no run shows, and let `match` hold the run that shows the stage now."""
+    if match.run and not match.wrong:
+        for child in match.superfluous:
+            store.client.delete_run(child.info.run_id)
+        runs.write_children(store, stage, origin, match.run.info.run_id, match.missing)
+        return f"{stage.name}: {len(match.missing)} child runs logged, {len(match.superfluous)} removed"
+    match.run = store.client.get_run(runs.write_stage(store, stage, origin, diff))
+    return f"{stage.name}: logged" + (f" with {len(stage.children)} child runs" if stage.children else "")
+
+
+def _mark(store: Store, expectation: Expectation, logged: Logged, current: set[str]) -> Iterator[Step]:
+    """Yield the runs whose tag STATE should change. Stages that could not be read are left alone."""
+    due: list[tuple[Any, str]] = []
+    for run in (run for found in logged.stages.values() for run in found):
+        live = run.info.status == "RUNNING" and not _is_dead(run)
+        if not live and run.data.tags["dvc.stage"] not in expectation.unusable:
+            state = "yes" if run.info.run_id in current else "no"
+            family = (run, *logged.children.get(run.info.run_id, []))
+            due += [(one, state) for one in family if one.data.tags.get(STATE) != state]
+
+    def do() -> str:
+        store.each([partial(store.client.set_tag, run.info.run_id, STATE, state) for run, state in due])
+        return f"{len(due)} runs: marked as in dvc.lock or not"
+
     if due:
-        marking = [partial(store.client.set_tag, run.info.run_id, STATE, state) for run, state in due]
-        write.side_by_side(store, marking)
-        done.append(f"{len(due)} runs: marked as in dvc.lock or not")
-    for name, alias, stage, bearer, run in _aliases(store, expectation, matches):
-        with store.asking(write.UPLOAD_S):
-            reason = (
-                models.differs_in_kind(store, bearer, run) if stage and bearer and not move_alias else None
+        differences = [
+            Difference(
+                f"{run.info.run_name} ({run.info.run_id[:8]})",
+                f"{STATE}: {state}",
+                f"{STATE}: {run.data.tags.get(STATE, 'none')}",
             )
-            if reason and stage:
-                stays = f"stays with {models.described(bearer)}: {stage.stage} has {reason}"
-                done.append(f"{name}@{alias}: {stays}; `dvc-mlflow sync --move-alias` hands it over")
-            else:
-                done.append(models.give_alias(store, name, alias, stage, run))
-    return done + views.save(store, expectation.stages)
+            for run, state in due
+        ]
+        yield Step(differences, do)
 
 
-def _aliases(
-    store: Store, expectation: Expectation, matches: list[Match]
-) -> Iterator[tuple[str, str, ExpectedStage | None, Any, Any]]:
-    """Yield the aliases that should move: name, alias, the stage that should bear it, who does, and its run.
+def _move_aliases(
+    store: Store, expectation: Expectation, shown: dict[str, Any], move_alias: bool
+) -> Iterator[Step]:
+    """Yield the aliases that should move.
 
     Only agreed results count: dvc.lock is committed, and no stage is left out.
     """
-    runs = {match.expected.name: match.run for match in matches}
     if not expectation.committed or expectation.unusable:
         return
     for (name, alias), stage in models.best(expectation).items():
-        run = runs.get(stage.name) if stage else None
-        with store.asking(write.UPLOAD_S):
-            bearer = models.bearer(store, name, alias)
-            due = (stage is None or run is not None) and models.is_due(store, bearer, stage)
-        if due:
-            yield name, alias, stage, bearer, run
+        bearer, run = models.bearer(store, name, alias), shown[stage.name] if stage else None
+        if bearer is None if stage is None else run is None or bearer and models.holds(store, bearer, stage):
+            continue
+        due = Difference(f"{name}@{alias}", stage.name if stage else "nobody", models.described(bearer))
+        kind = models.differs_in_kind(store, bearer, run) if run and bearer and not move_alias else None
+        if kind:
+            stays = (
+                f"stays with {due.mlflow}: {due.dvc} has {kind}; `dvc-mlflow sync --move-alias` hands it over"
+            )
+            yield Step([due], partial(str, f"{due.what}: {stays}"))
+        else:
+            yield Step([due], partial(models.give_alias, store, name, alias, stage, run))
 
 
-def _states_due(expectation: Expectation, held: Held, matches: list[Match]) -> Iterator[tuple[Any, str]]:
-    """Yield the runs whose tag STATE should change. Stages that could not be read are left alone."""
-    current = {match.run.info.run_id for match in matches if match.run}
-    for run in (run for runs in held.stages.values() for run in runs):
-        if run.info.status != "RUNNING" and run.data.tags["dvc.stage"] not in expectation.unusable:
-            state = "yes" if run.info.run_id in current else "no"
-            family = (run, *held.children.get(run.info.run_id, []))
-            yield from ((one, state) for one in family if one.data.tags.get(STATE) != state)
+def _differences(stage: ExpectedStage, match: Match) -> list[Difference]:
+    """Describe what is wrong with the run that shows a stage."""
+    found = [Difference(stage.name, "recorded", fault) for fault in match.wrong]
+    count = len(stage.children)
+    if len(match.missing) > 5:
+        found.append(
+            Difference(stage.name, f"{count} child runs", f"{count - len(match.missing)} that agree")
+        )
+    else:
+        found += [
+            Difference(f"{stage.name}, {key}", "recorded", "missing or different") for key in match.missing
+        ]
+    return found + [Difference(run.info.run_name, "nothing", "such a child run") for run in match.superfluous]
 
 
-def _dead(held: Held) -> list[Any]:
-    """Return the runs that are running in MLflow although the process that would end them has died."""
-    runs = (run for group in (*held.stages.values(), *held.children.values()) for run in group)
-    return [
-        run
-        for run in runs
-        if run.info.status == "RUNNING" and process.has_ended(run.data.tags.get(PROCESS, ""))
-    ]
+def _best_match(store: Store, stage: ExpectedStage, logged: Logged) -> Match:
+    """Find the run that shows a stage best: of equals a current one, then the newest."""
+    found = [run for run in logged.stages[stage.identity] if run.info.status == "FINISHED"]
+    found.sort(key=lambda run: (run.data.tags.get(STATE) != "yes", -run.info.start_time))
+    matches = [_match(store, stage, run, logged.children[run.info.run_id]) for run in found]
+    return min(matches, key=Match.rank, default=Match(None, ["no finished run"]))
 
 
-def reap(store: Store, experiments: list[str]) -> list[Any]:
-    """End the runs whose process has died as KILLED, and return them."""
-    running = store.runs(experiments, "attributes.status = 'RUNNING'")
-    found = [run for run in running if process.has_ended(run.data.tags.get(PROCESS, ""))]
-    write.side_by_side(store, [partial(write.finish, store, run.info.run_id, "KILLED") for run in found])
-    return found
+def _match(store: Store, stage: ExpectedStage, run: Any, children: list[Any]) -> Match:
+    """Compare a run and its child runs with a stage."""
+    match = Match(run, [*differences(store, run, stage), *_faults_beside(store, run, stage)])
+    missing = dict.fromkeys(stage.children)
+    keys = [child.data.tags.get("dvc.child", "") for child in children]
+    pairs = [(child, stage.children.get(key)) for child, key in zip(children, keys, strict=True)]
+    faults = store.each([partial(differences, store, *pair) for pair in pairs])
+    for child, key, wrong in zip(children, keys, faults, strict=True):
+        if wrong or key not in missing:
+            match.superfluous.append(child)
+        else:
+            del missing[key]
+    match.missing = list(missing)
+    return match
+
+
+def differences(store: Store, run: Any, expected: ExpectedRun | None) -> list[str]:
+    """List where a run's parameters, metrics and tags are not as expected."""
+    if expected is None or run.info.status != "FINISHED":
+        return ["not expected or not finished"]
+    wrong = [f"tag {key}" for key, value in expected.tags.items() if run.data.tags.get(key) != value]
+    data: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+        "parameter": (expected.params, run.data.params),
+        "metric": (expected.final(), run.data.metrics),
+    }
+    for kind, (due, held) in data.items():
+        wrong += [f"{kind} {key}: {held.get(key, 'missing')}" for key in due if held.get(key) != due[key]]
+        wrong += [f"{kind} {key}: superfluous" for key in held.keys() - due.keys()]
+    for key, curve in ({} if wrong else expected.curves()).items():
+        if len(curve) > 1:
+            history = store.client.get_metric_history(run.info.run_id, key)
+            if curve != {one.step: one.value for one in sorted(history, key=lambda one: one.timestamp)}:
+                wrong.append(f"curve {key}")
+    return wrong
+
+
+def _faults_beside(store: Store, run: Any, stage: ExpectedStage) -> list[str]:
+    """List what is wrong with a run's datasets, artifacts and model."""
+    held = {(one.dataset.name, one.dataset.digest) for one in run.inputs.dataset_inputs}
+    wrong = [f"dataset {name}: missing" for name, md5, *_ in stage.datasets if (name, md5) not in held]
+    with tempfile.TemporaryDirectory() as temporary:
+        listing = Path(temporary, LISTING)
+        listing.write_text(stage.listing, encoding="utf-8")
+        wrong += models.changed(store, run.info.artifact_uri, {**stage.artifacts, LISTING: listing})
+    return wrong + models.faults(store, run, stage)

@@ -18,59 +18,45 @@ TAG = "mlflow.sharedViewState."
 def save(store: Store, stages: Iterable[ExpectedStage]) -> list[str]:
     """Save the views of `meta.mlflow` in their experiments, where they are not there as they should be."""
     done = []
-    wanted = {(stage.experiment, name): view for stage in stages for name, view in stage.views.items()}
-    for (experiment, name), view in wanted.items():
-        found = store.find(experiment)
-        key, state = identifier(name), json.dumps(_state(view), sort_keys=True)
-        assert found
-        held = json.loads(found.tags.get(TAG + key, "{}")).get("state", "")
+    wanted = {(one.experiment, name): view for one in stages for name, view in one.mapping.views.items()}
+    for number, ((experiment, name), view) in enumerate(wanted.items()):
+        found = store.client.get_experiment(store.experiment(experiment))
+        key, state = TAG + hashlib.md5(name.encode()).hexdigest(), json.dumps(_state(view), sort_keys=True)
         packed = "deflate;" + base64.b64encode(zlib.compress(state.encode())).decode()
-        if held != packed:
-            moment = round(1000 * time.time())
+        if json.loads(found.tags.get(key, "{}")).get("state") != packed:
+            moment = round(1000 * time.time()) + number  # the first is the one that opens
             entry = {"name": name, "createdAt": moment, "updatedAt": moment, "state": packed}
-            store.client.set_experiment_tag(found.experiment_id, TAG + key, json.dumps(entry))
+            store.client.set_experiment_tag(found.experiment_id, key, json.dumps(entry))
             done.append(f"{experiment}: view {name} saved")
     return done
 
 
-def identifier(name: str) -> str:
-    """Return the id of a view, which its address holds."""
-    return hashlib.md5(name.encode()).hexdigest()
-
-
-def address(base: str, experiment: str, name: str | None) -> str:
-    """Return the address of an experiment's list of runs, on a saved view if it has one."""
-    page = f"{base.rstrip('/')}/#/experiments/{experiment}/runs?workflowType=machine_learning"
-    return f"{page}&viewStateShareKey={identifier(name)}" if name else page
+def address(store: Store, base: str) -> str:
+    """Return the address of the first saved view, else of the first experiment, else of their list."""
+    pages, base = [], f"{base.rstrip('/')}/#/experiments"
+    for experiment in store.client.search_experiments(order_by=["experiment_id ASC"]):
+        page = f"{base}/{experiment.experiment_id}/runs?workflowType=machine_learning"
+        saved = {key: json.loads(text) for key, text in experiment.tags.items() if key.startswith(TAG)}
+        for key in sorted(saved, key=lambda key: int(saved[key]["createdAt"])):
+            return f"{page}&viewStateShareKey={key.removeprefix(TAG)}"
+        pages += [page] if experiment.name != "Default" else []
+    return [*pages, base][0]
 
 
 def _state(view: View) -> dict[str, Any]:
     """Return a view as MLflow's page stores it."""
     charts = [_chart(number, chart) for number, chart in enumerate(view.charts)]
-    group = None
-    if view.group_by:
-        mode, _, key = view.group_by.partition(".")
-        keys = [{"mode": mode.removesuffix("s"), "groupByData": key}]
-        group = {"aggregateFunction": "average", "groupByKeys": keys}
+    section = {"uuid": "views", "name": "Charts", "display": True, "isReordered": True}
+    mode, _, key = (view.group_by or "").partition(".")
+    keys = [{"mode": mode.removesuffix("s"), "groupByData": key}]
     return {
         "selectedColumns": [_column(one) for one in view.columns],
         "orderByKey": _column(view.sort) if view.sort else "attributes.start_time",
         "orderByAsc": view.ascending,
         "searchFilter": view.filter,
-        "groupBy": group,
+        "groupBy": {"aggregateFunction": "average", "groupByKeys": keys} if view.group_by else None,
         "compareRunCharts": charts or None,
-        "compareRunSections": [
-            {
-                "uuid": "views",
-                "name": "Charts",
-                "display": True,
-                "isReordered": True,
-                "deleted": False,
-                "isGenerated": False,
-            }
-        ]
-        if charts
-        else None,
+        "compareRunSections": [section | {"deleted": False, "isGenerated": False}] if charts else None,
         "isAccordionReordered": True,  # ours first
         "runsHiddenMode": "SHOWALL",
         "useGroupedValuesInCharts": True,
@@ -83,22 +69,15 @@ def _column(column: str) -> str:
 
 
 def _chart(number: int, chart: Chart) -> dict[str, Any]:
-    scale = "log" if chart.log else "linear"
     common = {"uuid": f"chart-{number}", "metricSectionId": "views", "deleted": False, "isGenerated": False}
     if chart.line:
-        return common | {
-            "type": "LINE",
-            "metricKey": chart.line,
-            "selectedMetricKeys": [chart.line],
-            "scaleType": scale,
-            "xAxisKey": "step",
-            "xAxisScaleType": "linear",
-            "lineSmoothness": 0,
-        }
+        metric = {"type": "LINE", "metricKey": chart.line, "selectedMetricKeys": [chart.line]}
+        axes = {"scaleType": "log" if chart.log else "linear", "xAxisKey": "step", "xAxisScaleType": "linear"}
+        return {**common, **metric, **axes, "lineSmoothness": 0}
     if chart.bar:
         return common | {"type": "BAR", "metricKey": chart.bar}
-    axes = {name: _axis(value or "") for name, value in (("xaxis", chart.x), ("yaxis", chart.y))}
-    return common | {"type": "SCATTER", "runsCountToCompare": 100, **axes}
+    places = {"xaxis": _axis(chart.x), "yaxis": _axis(chart.y)}
+    return common | {"type": "SCATTER", "runsCountToCompare": 100, **places}
 
 
 def _axis(column: str) -> dict[str, str]:

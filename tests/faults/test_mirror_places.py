@@ -14,7 +14,7 @@ from contextlib import closing, contextmanager
 
 import pytest
 
-from dvc_mlflow.store import _follow_move
+from dvc_mlflow.store import follow_move
 from tests.pipeline.test_mirror_foreign import AGREES
 from tests.support.mlflow_reader import Reader
 
@@ -129,7 +129,7 @@ def test_a_subfolder_of_a_larger_repository(synced, monkeypatch, tmp_path, mirro
     folder = outer / "course"
     shutil.copytree(synced.folder, folder)
     shutil.rmtree(folder / ".git")
-    _follow_move(folder / "mlflow.db", folder / "mlartifacts")
+    follow_move(folder / "mlflow.db", folder / "mlartifacts")
     monkeypatch.chdir(outer)
     for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "all"]):
         subprocess.run(["git", *command], check=True)
@@ -216,7 +216,7 @@ def free_port():
 
 
 def said(repository):
-    """What the server has printed."""
+    """Return what the server has printed."""
     return (repository.folder / "said.txt").read_text()
 
 
@@ -283,9 +283,9 @@ def test_eight_processes_on_an_empty_store_lose_no_run(example):
     shutil.rmtree(example.folder / "mlartifacts", ignore_errors=True)
     program = (
         "import pathlib; from dvc_mlflow.store import open_store, prepare_environment; prepare_environment();"
-        "from dvc_mlflow import write; store = open_store(pathlib.Path('.').resolve()); e = store.experiment('x');"
-        "ids = [write.start(store, e, str(n), {'n': str(n)}, write.now()) for n in range(5)];"
-        "[write.finish(store, run) for run in ids]"
+        "from dvc_mlflow import runs; store = open_store(pathlib.Path('.').resolve()); e = store.experiment('x');"
+        "ids = [runs.start(store, e, str(n), {'n': str(n)}, runs.now()) for n in range(5)];"
+        "[store.client.set_terminated(run) for run in ids]"
     )
     command = [sys.executable, "-c", program]
     options = {"cwd": example.folder, "env": example.environment, "stderr": subprocess.PIPE, "text": True}
@@ -299,7 +299,7 @@ def test_eight_processes_on_an_empty_store_lose_no_run(example):
 
 def test_a_kill_while_the_database_is_made_spoils_no_later_start(plain):
     forget(plain)
-    half_made = plain.folder / ".tmp-mlflow.db"
+    half_made = plain.folder / "mlflow.db.tmp/made.db"
     for size in (20_000, 100_000):
         environment = plain.environment
         command = [sys.executable, "-m", "dvc_mlflow", "sync"]

@@ -3,13 +3,14 @@
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from dvc_mlflow import elsewhere
+from dvc_mlflow import process
 from dvc_mlflow.__main__ import main
-from dvc_mlflow.store import _follow_move, _make_database
+from dvc_mlflow.store import follow_move, make_database
 from tests.support import dvc_repositories as repositories
 from tests.support.dvc_repositories import MISLEADING, Repository
 
@@ -45,7 +46,7 @@ def entered(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> Reposito
     monkeypatch.setenv("DVC_SITE_CACHE_DIR", repository.environment["DVC_SITE_CACHE_DIR"])
     monkeypatch.setenv("HOME", repository.environment["HOME"])
     monkeypatch.chdir(repository.folder)
-    monkeypatch.setattr(elsewhere, "call", lambda function, *arguments: lambda: function(*arguments))
+    monkeypatch.setattr(process, "beside", Here)
     return repository
 
 
@@ -65,7 +66,7 @@ def synced_template(
 def synced(synced_template: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
     """The example, committed, and in MLflow."""
     made = synced_template.copied(tmp_path / "project")
-    _follow_move(made.folder / "mlflow.db", made.folder / "mlartifacts")
+    follow_move(made.folder / "mlflow.db", made.folder / "mlartifacts")
     return entered(made, monkeypatch)
 
 
@@ -80,8 +81,23 @@ def _forget(folder: Path) -> None:
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database with MLflow's tables, which take seconds to make."""
     file = tmp_path_factory.mktemp("database") / "mlflow.db"
-    _make_database(file)
+    make_database(file)
     return file
+
+
+class Here:
+    """In place of a process that reads beside: reads in this one."""
+
+    def __enter__(self) -> "Here":
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Do nothing."""
+
+    def submit(self, function: Any, *arguments: Any) -> Any:
+        """Call the function when its result is asked for."""
+        return SimpleNamespace(result=lambda: function(*arguments))
 
 
 class Command:

@@ -1,4 +1,4 @@
-"""What a store holds, as the tests read it: with MLflow's own client."""
+"""The content of a store, read with MLflow's own client."""
 
 import sqlite3
 from pathlib import Path

@@ -4,15 +4,16 @@ import os
 import subprocess
 import sys
 import time
+from functools import partial
 
 import pytest
 
 from dvc_mlflow import process, provenance
-from dvc_mlflow.expected import ExpectedStage, Point, canonical, parameters
-from dvc_mlflow.lock import Stage
-from dvc_mlflow.mapping import MappingError, parse
-from dvc_mlflow.redaction import in_a_line, redacted
-from dvc_mlflow.store import sqlite_file, tracking_uri
+from dvc_mlflow.errors import Unusable, in_a_line, redacted
+from dvc_mlflow.expected import ExpectedStage, canonical, parameters
+from dvc_mlflow.mapping import parse
+from dvc_mlflow.repository import Stage
+from dvc_mlflow.store import Store, sqlite_file, tracking_uri
 
 ERRORS = {
     "{metric: a.json}": "meta.mlflow.metric: unknown key; accepted: experiment, description, metrics, curves",
@@ -31,7 +32,7 @@ ERRORS = {
 def test_an_error_is_one_line_with_stage_key_value_and_what_is_accepted(text):
     from ruamel.yaml import YAML
 
-    with pytest.raises(MappingError) as raised:
+    with pytest.raises(Unusable) as raised:
         parse("train@a", {"mlflow": YAML(typ="safe").load(text)})
     line = str(raised.value)
     assert line.startswith("dvc.yaml: stage train@a: ") and ERRORS[text] in line and "\n" not in line
@@ -59,9 +60,9 @@ def test_parameters_of_a_foreach_item_lose_what_leads_to_it():
 
 def test_a_final_value_with_a_curve_is_logged_once():
     run = ExpectedStage("a")
-    run.add([Point("loss", 1.0, 0), Point("loss", 0.5, 1), Point("bad", float("nan"), 0)])
-    run.add_finals({"loss": 0.5, "test": 0.7, "worse": float("inf")})
-    assert run.points == {("loss", 0): 1.0, ("loss", 1): 0.5, ("test", 0): 0.7}
+    run.values = {("loss", 0): 1.0, ("loss", 1): 0.5}
+    run.add_finals({"loss": 0.5, "test": 0.7})
+    assert run.values == {("loss", 0): 1.0, ("loss", 1): 0.5, ("test", 0): 0.7}
     assert run.final() == {"loss": 0.5, "test": 0.7}
 
 
@@ -109,7 +110,7 @@ def test_addresses_are_read_as_sqlalchemy_reads_them(tmp_path, monkeypatch):
 
 def test_a_process_is_known_by_more_than_its_number():
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(99)"])
-    claim = process._identity(child.pid)
+    claim = process.identity(child.pid)
     assert not process.has_ended(claim) and not process.has_ended(process.identity())
     assert process.has_ended(claim[:-1] + ("1" if claim[-1] != "1" else "2")), "the number was given again"
     assert not process.has_ended("another boot/pid:[1]/1@1"), "of another machine nothing is known"
@@ -120,21 +121,44 @@ def test_a_process_is_known_by_more_than_its_number():
     assert process.has_ended(claim) and not process.has_ended("")
 
 
-def test_a_conversation_has_a_deadline_and_a_size_limit(monkeypatch):
+def test_a_request_has_a_deadline_and_a_size_limit(monkeypatch):
     with pytest.raises(process.Unanswered, match="no answer after 1 s: it"):
-        with process.conversation("it", 1):
+        with process.deadline("it", 1):
             time.sleep(30)
     monkeypatch.setattr(process, "ANSWER_MB", 20)
     with pytest.raises(process.Unanswered, match="larger than 20 MB"):
-        with process.conversation("it", 20):
+        with process.deadline("it", 20):
             held = bytearray()
             while True:
                 held += os.urandom(5_000_000)
                 time.sleep(0.05)
 
 
+def test_a_deadline_holds_after_one_within_it():
+    with pytest.raises(process.Unanswered, match="no answer after 2 s: outer"):
+        with process.deadline("outer", 2):
+            with process.deadline("inner", 9):
+                pass
+            time.sleep(30)
+
+
+def test_the_first_error_of_many_requests_ends_them():
+    done = []
+
+    def request(number):
+        time.sleep(0.1)
+        done.append(number)
+        if number == 0:
+            raise ConnectionError("gone")
+
+    store = Store(None, "http://host", None)
+    with pytest.raises(ConnectionError, match="gone"):
+        store.each([partial(request, number) for number in range(500)])
+    assert len(done) < 100
+
+
 def test_progress_starts_the_time_anew():
-    with process.conversation("it", 1) as progress:
+    with process.deadline("it", 1) as progress:
         for _ in range(4):
             time.sleep(0.4)
             progress()
@@ -144,17 +168,17 @@ def test_the_repository_of_a_temporary_workspace_is_the_users(tmp_path):
     for folder in (".dvc", ".dvc/tmp/exps/tmpabc/.dvc", "inner/.dvc"):
         (tmp_path / folder).mkdir(parents=True)
     copy = tmp_path / ".dvc/tmp/exps/tmpabc"
-    assert provenance.workspace(copy / "x") == copy and provenance.repository(copy) == tmp_path
-    assert provenance.repository(provenance.workspace(tmp_path / "inner")) == tmp_path / "inner"
-    with pytest.raises(provenance.NoRepository, match="`git init && dvc init` makes one"):
-        provenance.workspace(tmp_path.parent.parent.parent)
+    assert provenance.find(copy / "x") == provenance.Place(tmp_path, copy)
+    assert provenance.find(tmp_path / "inner") == provenance.Place(tmp_path / "inner", tmp_path / "inner")
+    with pytest.raises(Unusable, match="`git init && dvc init` makes one"):
+        provenance.find(tmp_path.parent.parent.parent)
 
 
 def test_a_dvc_root_of_another_repository_is_ignored(tmp_path, monkeypatch):
     monkeypatch.setenv("DVC_STAGE", "outer")
     monkeypatch.setenv("DVC_ROOT", str(tmp_path / "outer"))
-    assert provenance.dvc_stage(tmp_path / "inner") is None
-    assert provenance.dvc_stage(tmp_path / "outer") == "outer"
+    assert provenance.Place(tmp_path / "inner", tmp_path / "inner").stage() is None
+    assert provenance.Place(tmp_path / "outer", tmp_path / "outer").stage() == "outer"
 
 
 def test_help_is_immediate_and_imports_nothing_heavy():

@@ -1,19 +1,23 @@
-"""Addresses and errors as they may be printed or logged: on one line, the cause first, without secrets."""
+"""Errors and addresses as they may be printed or logged: on one line, the cause first, without secrets."""
 
 import os
 import re
 from collections.abc import Iterator
+from urllib.parse import unquote
 
 LONGEST = 300
 """Characters of an error that a line repeats."""
 SECRET_NAMES = re.compile(r"PASSWORD|PASSWD|TOKEN|SECRET|ACCESS_KEY|API_KEY|CREDENTIAL", re.IGNORECASE)
 ACCOUNT = re.compile(r"^(?:[\w+.-]+://)?([^@/\s][^@\n]*)@[^@]*$")
+IN_WORDS = re.compile(r"(?i)((?:password|passwd|secret|token|api_?key)['\"]?\s*[:=]\s*)\S+")
+
+
+class Unusable(ValueError):
+    """A repository, revision, file or store cannot be used; one line that says why and what helps."""
 
 
 def _secrets() -> Iterator[str]:
     """Yield every password that the environment holds: by the variable's name, or in front of an `@`."""
-    from urllib.parse import unquote
-
     for name, value in os.environ.items():
         if SECRET_NAMES.search(name) and len(value) > 3:
             yield value
@@ -33,15 +37,11 @@ def redacted(text: object) -> str:
 
 def in_a_line(error: BaseException) -> str:
     """Describe an error on one line, the innermost cause first."""
-    cause: BaseException | None = error
     inner = error
     for _ in range(20):  # a chain may be a ring
-        if cause is not None:
-            inner, cause = cause, cause.__cause__ or cause.__context__
-    reason = inner.strerror if isinstance(inner, OSError) and inner.strerror else str(inner)
-    outer = str(error)
-    if isinstance(inner, OSError) and inner.filename:
-        reason = f"{inner.filename}: {reason}"
-    lines = [reason] if reason in outer and inner is not error and len(reason) > 8 else [outer or reason]
-    text = redacted(" ".join(lines[0][: 10 * LONGEST].split())) or type(error).__name__
-    return text[:LONGEST]
+        inner = inner.__cause__ or inner.__context__ or inner
+    outer, reason = str(error), str(inner)
+    if isinstance(inner, OSError) and inner.strerror:
+        reason = f"{inner.filename}: {inner.strerror}" if inner.filename else inner.strerror
+    chosen = reason if inner is not error and len(reason) > 8 and reason in outer else outer or reason
+    return redacted(" ".join(chosen[: 10 * LONGEST].split()))[:LONGEST] or type(error).__name__

@@ -1,0 +1,151 @@
+"""Write expected runs to MLflow: the one place for runs that were live and runs that are replayed."""
+
+import json
+import tempfile
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from dvc_mlflow import models, process, provenance
+from dvc_mlflow.expected import LISTING, ExpectedRun, ExpectedStage, Values
+from dvc_mlflow.store import Store
+
+BATCH = 1000
+"""Metrics that MLflow takes at once; parameters and tags are a tenth."""
+STATE = "in_dvc_lock"
+"""The tag that says whether dvc.lock holds what a run made: yes or no."""
+PARENT, PROCESS = "mlflow.parentRunId", "dvc.process"
+
+
+@dataclass
+class LiveRun:
+    """A run that has been shown while its stage ran: what it was sent, and when it was last heard of."""
+
+    id: str
+    values: Values = field(default_factory=dict)
+    end: int | None = None
+
+
+def now() -> int:
+    """Return the time in milliseconds, as MLflow counts it."""
+    return time.time_ns() // 1_000_000
+
+
+def start(store: Store, experiment: str, name: str, tags: Mapping[str, str], begin: int) -> str:
+    """Start a run and return its id. A tag says which process will end it."""
+    tags = {PROCESS: process.identity(), "mlflow.user": provenance.user(), **tags}
+    label = f"{name} [{tags['dvc.experiment']}]" if "dvc.experiment" in tags else name
+    return str(store.client.create_run(experiment, begin, tags, label).info.run_id)
+
+
+def send(
+    store: Store,
+    run: str,
+    values: Values,
+    params: Mapping[str, str] | None = None,
+    tags: Mapping[str, str] | None = None,
+    moments: Mapping[tuple[str, int], int] | None = None,
+) -> None:
+    """Log metric values, parameters and tags in as few requests as MLflow allows."""
+    from mlflow.entities import Metric, Param, RunTag
+
+    moments, moment = moments or {}, now()
+    metrics = [
+        Metric(key, value, moments.get((key, step), moment), step) for (key, step), value in values.items()
+    ]
+    held = [Param(key, value) for key, value in (params or {}).items()]
+    marks = [RunTag(key, value) for key, value in (tags or {}).items()]
+    few = BATCH // 10
+    while metrics or held or marks:
+        room = BATCH - len(held[:few]) - len(marks[:few])
+        store.client.log_batch(run, metrics[:room], held[:few], marks[:few])
+        metrics, held, marks = metrics[room:], held[few:], marks[few:]
+
+
+def write_stage(
+    store: Store,
+    expected: ExpectedStage,
+    origin: Mapping[str, str],
+    diff: str,
+    live: Mapping[str, LiveRun] | None = None,
+) -> str:
+    """Write a stage's run and its child runs; return the run's id.
+
+    The stage's run is finished first: an interrupted replay of many child runs goes on where it ended.
+
+    Args:
+        store: Where.
+        expected: What to show.
+        origin: Tags of provenance and state, which the files do not say.
+        diff: What was not committed, logged as an artifact.
+        live: Runs that exist already, by the key of the child run; that of the stage's own is empty.
+    """
+    live = live or {}
+    experiment = store.experiment(expected.experiment)
+    tags = {**expected.tags, **origin}
+    own = live.get("") or LiveRun(start(store, experiment, expected.name, tags, now()))
+    send(store, own.id, _missing(expected, own), expected.params, tags)
+    _log_datasets(store, own.id, expected)
+    _log_artifacts(store, own.id, expected, diff)
+    if expected.mapping.model:
+        models.log(store, own.id, experiment, expected)
+    store.client.set_terminated(own.id)
+    write_children(store, expected, origin, own.id, expected.children, live)
+    return own.id
+
+
+def write_children(
+    store: Store,
+    expected: ExpectedStage,
+    origin: Mapping[str, str],
+    parent: str,
+    keys: Iterable[str],
+    live: Mapping[str, LiveRun] | None = None,
+) -> None:
+    """Write the child runs `keys`, those that are `live` and new ones."""
+    experiment, live = store.experiment(expected.experiment), live or {}
+    common = {key: value for key, value in origin.items() if key.startswith(("dvc.", "mlflow.user", STATE))}
+    common |= {"dvc.stage": expected.name, PARENT: parent}
+
+    def write(child: ExpectedRun) -> None:
+        tags, end = {**common, "dvc.child": child.key, **child.tags}, now()
+        begin = end - round(1000 * (child.seconds or 0))
+        run = live.get(child.key) or LiveRun(start(store, experiment, child.name, tags, begin))
+        new = {} if run.end is None else tags
+        send(store, run.id, _missing(child, run), child.params, new)
+        store.client.set_terminated(run.id, "FINISHED", run.end or end)
+
+    store.each([partial(write, expected.children[key]) for key in keys])
+
+
+def _missing(expected: ExpectedRun, run: LiveRun) -> Values:
+    """Return the values that were not sent, or with another value than the file has."""
+    return {place: value for place, value in expected.values.items() if run.values.get(place) != value}
+
+
+def _log_datasets(store: Store, run: str, expected: ExpectedStage) -> None:
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    inputs = [
+        DatasetInput(
+            Dataset(name, digest, "local", json.dumps({"uri": path})),
+            [InputTag("mlflow.data.context", context)] if context else [],
+        )
+        for name, digest, path, context in expected.datasets
+    ]
+    if inputs:
+        store.client.log_inputs(run, inputs)
+
+
+def _log_artifacts(store: Store, run: str, expected: ExpectedStage, diff: str) -> None:
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        for name, text in ((LISTING, expected.listing), ("uncommitted.diff", diff)):
+            if text:
+                (folder / name).write_text(text, encoding="utf-8")
+        for name, path in expected.artifacts.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).symlink_to(path.resolve())
+        store.client.log_artifacts(run, temporary)
