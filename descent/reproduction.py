@@ -14,13 +14,10 @@ import pandas as pd
 import yaml
 
 from descent import paths
-from descent.files import sha256
 from descent.integrity import LOCK
 from descent.results import processor, versions
 
 RECORD = paths.REPORTS / "reproduction.md"
-NOT_OF_THE_PIPELINE = ("benchmark.csv", "scheduling.csv", "stage.csv", RECORD.name)
-"""Files in reports/ that other commands than `dvc repro` write."""
 
 ACCURACY_TOLERANCE = 0.01
 LOSS_TOLERANCE = 0.1  # relative
@@ -121,14 +118,11 @@ def other_bytes() -> str:
 
 
 def read_outputs(root: Path) -> Outputs:
-    """Read the digests of a repository's outputs: those in dvc.lock, and all files of reports/."""
+    """Read the digests in a repository's dvc.lock, which are of all outputs, and the comparison."""
     lock = yaml.safe_load((root / "dvc.lock").read_text(encoding="utf-8"))
     outs = [out for stage in lock["stages"].values() for out in stage.get("outs", [])]
-    digests = {out["path"]: out["md5"] for out in outs if not out["path"].startswith("reports/")}
-    for path in sorted((root / paths.REPORTS).rglob("*")):
-        if path.is_file() and path.name not in NOT_OF_THE_PIPELINE:
-            digests[path.relative_to(root).as_posix()] = sha256(path)
-    return Outputs(digests, pd.read_csv(root / paths.REPORTS / "comparison.csv"))
+    comparison = pd.read_csv(root / paths.REPORTS / "comparison.csv")
+    return Outputs({out["path"]: out["md5"] for out in outs}, comparison)
 
 
 def compare_outputs(committed: Outputs, again: Outputs) -> Verdict:

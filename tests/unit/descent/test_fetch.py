@@ -346,6 +346,7 @@ def test_a_mirror_without_the_file_is_not_found():
         "~/mnist": Path(os.path.expanduser("~/mnist")),
         "file:///data/my%20mnist": Path("/data/my mnist"),
         "https://example.org/mnist": None,
+        "https://user:secret@example.org/a.zip": None,
         "http://127.0.0.1:8000": None,
     }.items(),
 )

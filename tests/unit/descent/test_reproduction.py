@@ -83,14 +83,13 @@ def test_the_record_of_other_numbers_says_that_they_are_not_reproduced():
     assert "the means agree within 1% (accuracies) and 10% (losses)" in text
 
 
-def test_read_outputs_leaves_out_what_other_commands_write(tmp_path):
+def test_outputs_are_those_in_the_lock_also_if_git_does_not_keep_them(tmp_path):
     (tmp_path / "reports").mkdir()
-    lock = "stages: {train: {outs: [{path: models/m, md5: a}, {path: reports/x, md5: b}]}}"
+    lock = "stages: {train: {outs: [{path: models/m, md5: a}]}, explorer: {outs: [{path: reports/x.html, md5: b}]}}"
     (tmp_path / "dvc.lock").write_text(lock)
-    for name in ("x", "benchmark.csv", "reproduction.md"):
-        (tmp_path / "reports" / name).write_text(name)
     table().to_csv(tmp_path / "reports" / "comparison.csv")
-    assert sorted(read_outputs(tmp_path).digests) == ["models/m", "reports/comparison.csv", "reports/x"]
+    (tmp_path / "reports" / "benchmark.csv").write_text("of another command")
+    assert read_outputs(tmp_path).digests == {"models/m": "a", "reports/x.html": "b"}
 
 
 def test_verify_runs_in_a_clone_of_the_repository_around_a_subfolder(tmp_path, monkeypatch):
