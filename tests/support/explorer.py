@@ -94,7 +94,7 @@ def experiment(
     for run in params.sweep_runs():
         write_run(run, dataset, runs, planes)
     results = tables.read_results(params, folder / "models")
-    comparison = tables.compare(params, results, dataset)
+    comparison = tables.compute(params, results, dataset).comparison
     return Experiment(params, dataset, comparison, runs, planes, folder / "models")
 
 
