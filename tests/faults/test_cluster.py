@@ -16,13 +16,12 @@ import descent
 from descent import parallel
 from descent.parallel import ClusterUnavailable, Failure, RunsFailed, connect, run_all, run_each
 from tests.support import dask_cluster
+from tests.support.small_params import ROOT
 from tests.support.waiting import wait_for
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # a worker does not have the tests
 
 pytestmark = pytest.mark.slow  # each cluster takes seconds to start
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")

@@ -6,14 +6,64 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 from dvc.lock import make_lock
 from dvc.repo import Repo
 
 from descent.integrity import recorded_files
 from tests.support.project import Project, clone
-from tests.support.recorded_project import MODEL, REPLICATE, REPLICATES, TABLE, recorded_project
+from tests.support.small_params import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # each test runs dvc several times
+
+MODEL = "models/baseline/model.keras"
+REPLICATES = "models/baseline/replicates"
+REPLICATE = f"{REPLICATES}/seed_0.keras"
+TABLE = "reports/comparison.csv"
+
+TRAIN = """
+from pathlib import Path
+folder = Path("models/baseline/replicates")
+folder.mkdir(parents=True, exist_ok=True)
+for seed in (0, 1):
+    (folder / f"seed_{seed}.keras").write_bytes(bytes([seed]) * 1000)
+Path("models/baseline/model.keras").write_bytes(bytes([1]) * 1000)
+"""
+REPORT = """
+from pathlib import Path
+Path("reports").mkdir(exist_ok=True)
+Path("reports/comparison.csv").write_text("model,accuracy\\nbaseline,0.9\\n")
+"""
+STAGES = {
+    "train": {"cmd": "exec python train.py", "deps": ["train.py"], "outs": [MODEL, REPLICATES]},
+    "report": {
+        "cmd": "exec python report.py",
+        "deps": ["report.py", MODEL],
+        "outs": [{TABLE: {"cache": False}}],
+    },
+}
+
+
+def recorded_project(folder: Path) -> Project:
+    """Make a git and DVC repository with two small stages, run them and commit everything: real caches, in seconds."""
+    folder.mkdir()
+    (folder / "train.py").write_text(TRAIN)
+    (folder / "report.py").write_text(REPORT)
+    (folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": STAGES}, sort_keys=False))
+    (folder / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
+    (folder / ".gitignore").write_text("__pycache__/\n")
+    project = Project(folder)
+    project.environment["PYTHONPATH"] = str(ROOT)
+    for command in (
+        "git init -q -b main",
+        "git config user.name Test",
+        "git config user.email test@example.org",
+        "dvc init -q",
+        "dvc repro -q",
+    ):
+        project.run(*command.split())
+    project.commit("Run")
+    return project
 
 
 @pytest.fixture(scope="module")

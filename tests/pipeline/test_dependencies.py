@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.support.project import Project, clone
+from tests.support.project import Project
 from tests.support.small_params import ROOT
 
+pytestmark = pytest.mark.timeout(900)  # the first test with the project runs the pipeline, or waits for it
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 PACKAGES = ("stages", "descent", "dvc_mlflow")
 NUMBERS = ("train", "sweep")
@@ -126,14 +127,6 @@ def test_models_are_named_in_params_yaml_alone():
 
 
 # With the real dvc
-
-
-@pytest.fixture(scope="module")
-def project(idx_folder, tmp_path_factory) -> Project:
-    """A clone in which download, preprocess, all trainings and the sweep have run."""
-    project = clone(tmp_path_factory.mktemp("dependencies") / "project", idx_folder)
-    project.run("dvc", "repro", *NUMBERS)
-    return project
 
 
 @pytest.fixture

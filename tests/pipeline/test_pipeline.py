@@ -6,21 +6,12 @@ import pandas as pd
 import pytest
 import yaml
 
-from tests.support.project import Project, clone
+from tests.support.project import Project
 from tests.support.small_params import ROOT, checksums
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # one run of the pipeline; then dvc's own seconds
 MODELS = list(yaml.safe_load((ROOT / "params.yaml").read_text())["models"])
 TARGETS = ("train", "sweep")
-
-
-@pytest.fixture(scope="module")
-def project(idx_folder, tmp_path_factory) -> Project:
-    """The project after its first `dvc repro`, committed."""
-    project = clone(tmp_path_factory.mktemp("pipeline") / "project", idx_folder)
-    project.run("dvc", "repro", *TARGETS, "explorer")  # `dvc checkout` fails while an output was never made
-    project.commit("Run")
-    return project
 
 
 @pytest.fixture

@@ -12,9 +12,8 @@ import pytest
 from descent import parallel
 from descent.parallel import ClusterUnavailable, Failure, RunsFailed, connect, run_all, run_each
 from descent.process import processors
+from tests.support.small_params import ROOT
 from tests.support.waiting import wait_for
-
-ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(autouse=True)

@@ -204,7 +204,7 @@ EDITS = [
 ]
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 @given(
     line=st.integers(0, TEXT.count("\n") - 1),
     edit=st.sampled_from(EDITS),

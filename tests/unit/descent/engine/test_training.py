@@ -48,6 +48,7 @@ def trained(request, data):
 # A run
 
 
+@pytest.mark.slow  # twelve runs, compiled for each device
 def test_the_bits_do_not_depend_on_runs_beside_it(trained, data):
     """Four runs at once in one process: two alike, another seed, another learning rate."""
     settings, alone = trained
@@ -130,6 +131,7 @@ def test_any_number_of_hidden_layers_is_trained(layers, dataset):
     assert run.history[-1]["train_loss"] < run.history[0]["train_loss"]
 
 
+@pytest.mark.slow  # compiled for each device
 def test_one_compilation_serves_all_seeds_and_learning_rates(data):
     """On each device, of which a run has one to itself; also where the first runs start at once."""
     settings = run_settings(60, activation="tanh")

@@ -164,6 +164,7 @@ def test_forty_models_are_all_named_and_figures_keep_their_width(written, tmp_pa
     assert [name for name in names if f'data-model="{name}"' not in page] == []
 
 
+@pytest.mark.slow  # every figure once more
 def test_long_names_of_models_do_not_widen_a_figure(written, tmp_path):
     made = example()
     long = {name: name + "x" * 57 for name in made.params.models}

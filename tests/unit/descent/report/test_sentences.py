@@ -404,6 +404,7 @@ def test_one_model_with_one_seed_and_one_epoch_has_a_report(status, tmp_path):
     assert found.title == "Gradient descent" and set(found.tables) == {"a"}
 
 
+@pytest.mark.slow  # 40 models, each compared with the best
 def test_forty_models_in_one_study_and_none_in_another(tmp_path):
     statuses = {f"m{place}": list(OUTCOMES)[place % 5] for place in range(40)}
     models = {name: {"learning_rate": 0.001 * (place + 1)} for place, name in enumerate(statuses)}
