@@ -78,6 +78,7 @@ def theme(name: str, models: Sequence[str]) -> dict[str, Any]:
     text = {"labelColor": faint, "titleColor": ink, "labelFontSize": 12, "titleFontSize": 12, "labelLimit": 0}
     symbols = {"symbolOpacity": 1, "symbolStrokeWidth": 0, "symbolSize": 110}
     lines = {"gridColor": look["grid"], "domainColor": faint, "tickColor": faint}
+    title = {"color": ink, "fontSize": 14, "limit": 0, "anchor": "start", "offset": 10, "frame": "group"}
     return {
         "background": paper,
         "font": FONT,
@@ -87,14 +88,7 @@ def theme(name: str, models: Sequence[str]) -> dict[str, Any]:
         "axis": text | lines | {"titleFontWeight": "normal", "titlePadding": 8, "labelFlush": False},
         "axisY": {"minExtent": 44},  # aligns plots one above another, however long their labels are
         "legend": text | {"orient": "bottom", "columnPadding": 24} | symbols,
-        "title": {
-            "color": ink,
-            "fontSize": 14,
-            "limit": 0,
-            "anchor": "start",
-            "offset": 10,
-            "frame": "group",
-        },
+        "title": title,
         "text": {"color": ink, "fontSize": 12},
         "point": {"filled": True, "size": 36},
         "style": {
@@ -157,7 +151,7 @@ class Models(NamedTuple):
             translate="[pointerdown[event.pointerType === 'mouse'], window:pointerup] > window:pointermove!",
         )
         visible = alt.when(near, empty=False).then(alt.value(1)).otherwise(alt.value(0))
-        points = points.mark_point(size=110).encode(tooltip=tooltip, opacity=visible)
+        points = points.mark_point(size=110, clip=True).encode(tooltip=tooltip, opacity=visible)
         # Without names, Altair numbers the views, and a second rendering in one process would differ.
         first, last = layers[0].properties(name="first"), points.properties(name="points")
         layers = [first.add_params(zoom), *layers[1:], last.add_params(near)]
@@ -183,24 +177,23 @@ def learning_curve(history: pd.DataFrame, metric: Metric, by: str, models: Model
     if by == "updates":
         table = table[table.updates > 0]  # a logarithmic axis has no place for 0
         x = {"title": "updates (log scale)", **_log_axis(table.updates)}
-    y = {
-        "scale": alt.Scale(domain=[0, 1], nice=False, padding=6),
-        "axis": alt.Axis(format=".0%", tickCount=5),
-    }
+    y = {"title": metric.axis, "axis": alt.Axis(format=".0%", tickCount=5)}
     if metric.scale == "log":
-        y = _log_axis(pd.concat([table.lowest, table.highest]))
-    lines = alt.Chart(table).encode(
-        x=alt.X(f"{by}:Q", **x), y=alt.Y("median:Q", title=metric.axis, **y), color=models.encode(alt.Color)
-    )
+        y |= _log_axis(pd.concat([table.lowest, table.highest]))
+    else:
+        # Models that are all good after an epoch would share one line on an axis from 0.
+        later = table.lowest[table.epoch > 0].min()
+        low = min(0.9, math.floor(10 * later) / 10) if later > 0 else 0.0
+        y["scale"] = alt.Scale(domain=[low, 1], nice=False, padding=6)
+    base = alt.Chart(table).encode(x=alt.X(f"{by}:Q", **x), color=models.encode(alt.Color))
+    lines = base.encode(y=alt.Y("median:Q", **y))
+    marked, lost = (lines.transform_filter(f"datum.{name}") for name in ("marked", "not_finite_after"))
     layers = [
-        lines.mark_area(opacity=0.18).encode(y=alt.Y("lowest:Q", title=metric.axis, **y), y2="highest:Q"),
-        lines.mark_line(strokeWidth=2).encode(strokeDash=models.encode(alt.StrokeDash, DASHES)),
-        lines.transform_filter("datum.marked")
-        .mark_point(opacity=1)
-        .encode(shape=models.encode(alt.Shape, list(SHAPES))),
+        base.mark_area(opacity=0.18, clip=True).encode(y=alt.Y("lowest:Q", **y), y2="highest:Q"),
+        lines.mark_line(strokeWidth=2, clip=True).encode(strokeDash=models.encode(alt.StrokeDash, DASHES)),
+        marked.mark_point(opacity=1, clip=True).encode(shape=models.encode(alt.Shape, list(SHAPES))),
     ]
     if table.not_finite_after.any():
-        lost = lines.transform_filter("datum.not_finite_after")
         # On the side where there is room.
         beside = alt.expr("datum.epoch <= max(1, datum.last_epoch / 4) ? 'left' : 'right'")
         layers.append(lost.mark_text(text="× not finite", align=beside, baseline="top", dy=6))
@@ -285,7 +278,7 @@ def _surface_chart(regions: pd.DataFrame, paths: pd.DataFrame, models: Models) -
         direction="horizontal",
         gradientLength=200 if models.live else SURFACE_WIDTH,
         gradientThickness=10,
-        format="~g",
+        format=".4~g" if wide else "~g",
         values=[t for t in _powers(low, high, (1, 2, 5)) if low < t < high] if wide else alt.Undefined,
     )
     fill = alt.Fill("loss:Q", title="loss", legend=legend, scale=alt.Scale(type="log" if wide else "linear"))
@@ -314,7 +307,7 @@ def _surface_chart(regions: pd.DataFrame, paths: pd.DataFrame, models: Models) -
 
 def _direction(channel: type, field: str, title: str, values: pd.Series) -> Any:
     scale = alt.Scale(domain=[float(values.min()), float(values.max())], nice=False, zero=False)
-    axis = alt.Axis(grid=False, tickCount=4, format="~g", labelOverlap=True, labelSeparation=8)
+    axis = alt.Axis(grid=False, tickCount=4, format=".4~g", labelOverlap=True, labelSeparation=8)
     return channel(f"{field}:Q", title=title, scale=scale, axis=axis)
 
 

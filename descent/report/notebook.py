@@ -136,12 +136,7 @@ def build(params: Any, summary: Mapping[str, Any]) -> nbformat.NotebookNode:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {
-        "markdown": markdown,
-        "counted": counted,
-        "listed": listed,
-        "python": json.dumps,  # of names and lists of names
-    }
+    environment.filters |= {"markdown": markdown, "counted": counted, "listed": listed, "python": json.dumps}
     text = environment.get_template("solutions.md.j2").render(_content(params, summary))
     cells = [cell for cell in _cells(text) if cell.source]
     for number, cell in enumerate(cells):

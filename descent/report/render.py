@@ -68,16 +68,6 @@ class Figure(NamedTuple):
         return {row["model"] for row in rows if "model" in row}
 
 
-class Key(NamedTuple):
-    """A model in a legend of the page: its name, its label, and how its line and symbol are drawn."""
-
-    model: str
-    label: str
-    color: int
-    dash: Sequence[int]
-    symbol: str
-
-
 def write(
     params: Params,
     tables: Tables,
@@ -297,7 +287,12 @@ def report_page(contents: Contents, found: Mapping[str, Figure], models: Sequenc
     )
 
 
-def _keys(labels: Mapping[str, str], models: Sequence[str]) -> list[Key]:
-    looks = (range(len(charts.LIGHT)), charts.DASHES, list(SHAPES.values()))
-    keys = zip(models, *(charts.cycled(values, models) for values in looks), strict=True)
-    return [Key(model, labels[model], *look) for model, *look in keys if model in labels]
+def _keys(labels: Mapping[str, str], models: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the models in a legend of the page, and how the line and symbol of each are drawn."""
+    looks = {"color": range(len(charts.LIGHT)), "dash": charts.DASHES, "symbol": list(SHAPES.values())}
+    cycles = {name: charts.cycled(values, models) for name, values in looks.items()}
+    return [
+        {"model": model, "label": labels[model]} | {name: cycle[place] for name, cycle in cycles.items()}
+        for place, model in enumerate(models)
+        if model in labels
+    ]

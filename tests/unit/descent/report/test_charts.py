@@ -86,6 +86,17 @@ def test_only_models_with_a_label_are_drawn():
     assert {row["model"] for row in rows(chart)} == {"b"}
 
 
+@pytest.mark.parametrize(
+    ("accuracies", "low"),
+    [([0.1, 0.94, 0.98], 0.9), ([0.1, 0.57, 0.9], 0.5), ([0.1, 0.09], 0), ([0.1, 1], 0.9)],
+)
+def test_an_axis_of_accuracy_starts_where_the_models_are_after_an_epoch(accuracies, low):
+    metric = METRICS["validation_accuracy"]
+    chart = charts.learning_curve(history([accuracies], key=metric.key), metric, "epoch", AB)
+    for layer in specification(chart)["layer"]:
+        assert layer["encoding"]["y"]["scale"]["domain"] == [low, 1]
+
+
 def test_a_new_epoch_metric_needs_only_its_line_in_metrics():
     metric = Metric("weight_norm", "Norm of the weights", "norm of all weights (log scale)", "log")
     picture = text(charts.learning_curve(history([[9.0, 8.0]], key="weight_norm"), metric, "epoch", AB))
@@ -174,6 +185,14 @@ def test_a_second_rendering_in_one_process_is_the_same():
 def test_a_trajectory_ends_with_the_step_that_leaves_the_frame(x, expected):
     path = pd.DataFrame({"epoch": range(4), "x": x, "y": 0.0})
     assert charts._drawable(path, width=10.0).x.tolist() == expected
+
+
+def test_axes_of_a_loss_surface_have_plain_numbers():
+    made = example()
+    surface = made.tables.surface.assign(x=lambda table: 6 * table.x, y=lambda table: 6 * table.y)
+    models = Models(list(made.params.models), made.contents.labels)
+    picture = text(*charts.trajectories(made.tables.trajectories, surface, models), models=models.names)
+    assert ">10<" in picture and "e+" not in picture
 
 
 @pytest.mark.parametrize("lost", [np.nan, np.inf])

@@ -155,7 +155,7 @@ def test_data_of_the_page_is_strict_json(written):
 @pytest.mark.slow  # 40 models in every figure, drawn in two themes
 def test_forty_models_are_all_named_and_figures_keep_their_width(written, tmp_path):
     made = example(models=40)
-    names, figures = list(made.params.models), render.figures(*made)
+    names, figures = list(made.params.models), render.figures(*made, CLASSES)
     render.write_figures(tmp_path, figures.values(), names)
     assert sizes(tmp_path) == pytest.approx(sizes(written / "figures"), rel=0.1)
     curves = (tmp_path / "study-curves.svg").read_text()
