@@ -36,6 +36,8 @@ from descent.redaction import public_url
 
 OPTIMIZER_NAMES = ", ".join(OPTIMIZERS)
 ACTIVATIONS = ("relu", "tanh", "sigmoid", "elu", "gelu", "silu")
+MAX_WEIGHTS = 2**26
+"""256 MiB of 32-bit floats, of which a trajectory has one set for each epoch."""
 JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
 """Invisible characters that some scripts and emoji need."""
 
@@ -162,6 +164,14 @@ class Network(Section):
         max_length=100,
         description="a list of at most 100 layer widths, whole numbers from 1 to 65536",
     )
+
+    @model_validator(mode="after")
+    def _layers_fit_in_memory(self):
+        if sum(one * next_ for one, next_ in itertools.pairwise(self.hidden_layers)) > MAX_WEIGHTS:
+            accepted = f"layers with at most {MAX_WEIGHTS:,} weights between them"
+            raise conflicts(Conflict("hidden_layers", list(self.hidden_layers), accepted))
+        return self
+
     activation: Literal[ACTIVATIONS] = Field(  # type: ignore[valid-type]
         ACTIVATION, description=f"one of {', '.join(ACTIVATIONS)}"
     )

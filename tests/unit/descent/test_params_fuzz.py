@@ -79,6 +79,7 @@ EDITS = {
     "a name with a space": ("  batch_8:", "  batch 8:", "models: 'batch 8' is not accepted"),
     "a name but for case": ("  batch_8:", "  Baseline:", "models: 'baseline' is not accepted; accepted: a name"),
     "a name of 65": ("  batch_8:", f"  {'k' * 65}:", "models: 'kkkk"),
+    "more than fits": ("  - 128\n  - 64", "  - 65536\n  - 65536", "network.hidden_layers: [65536, 65536] is not"),
     "interpolation": ("data: mnist", "data: ${models}", "data: '${models}' is not accepted"),
 }  # fmt: skip
 
