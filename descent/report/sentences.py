@@ -293,14 +293,19 @@ def best_rates_explain(rows: pd.DataFrame, sweep: pd.DataFrame | None) -> str | 
 
     def described(part: pd.DataFrame) -> tuple[str, str]:
         values = [setting(name, row[name], row.images) for _, row in part.iterrows()]
-        return listed(values), listed([percent(mean, 1) for mean in part.validation_accuracy_mean])
+        means = part.validation_accuracy_mean
+        several = len(means) > 3
+        shown = (
+            percent_range(means.min(), means.max(), 1) if several else listed([percent(m, 1) for m in means])
+        )
+        return listed(values), shown
 
     values, accuracies = described(first)
     text = f"Even with the best learning rate for each, {setting_title(name)} {values} performs best: it has"
     if len(first) > 1:
         text = (
             f"With the best learning rate for each, {setting_titles(name)} {values} are equal within the "
-            "noise: they have"
+            f"noise of {counted(first.seeds.max(), 'seed')}: they have"
         )
     text += f" {accuracies} validation accuracy."
     if len(behind):
@@ -389,6 +394,8 @@ def evidence(rows: pd.DataFrame, winner: str, differences: pd.DataFrame) -> list
 
 def over_seeds(row: pd.Series) -> str:
     """Report the t-test of a row of the differences; where chance cannot be excluded, the seeds needed."""
+    if row.pairs == 0:
+        return "The two models have no seed in common, so the difference cannot be tested over seeds."
     if row.pairs == 1:
         return "With one seed, the difference cannot be tested over seeds."
     if pd.isna(row.p_seeds):
@@ -474,9 +481,8 @@ def _cause(row: pd.Series, rows: pd.DataFrame, falling: bool) -> str:
         if not falling:
             return "no steady progress"
         return "too few updates" if winner is row or fewer else "steps too small for so few updates"
-    equal = [f"`{model}`" for model in tied(rows) if model != row.model]
-    if row.model in tied(rows) and equal:
-        return f"enough updates of a suitable size, as in {listed(equal)}"
+    if row.model in tied(rows) and len(tied(rows)) > 1:
+        return "enough updates of a suitable size"
     if row.model == winner.model:
         if varying(rows) == ["learning_rate"]:
             return "steps of a suitable size"
@@ -713,7 +719,9 @@ def no_trajectories(rows: pd.DataFrame) -> str:
     """Say why a study has no figure of trajectories."""
     if len(rows[["hidden_layers", "activation"]].drop_duplicates()) > 1:
         return "No trajectories are drawn: the models are different networks, with different weights."
-    return "No trajectories are drawn: all models diverged or collapsed."
+    if rows.status.isin(landscape.EXCLUDED).all():
+        return "No trajectories are drawn: all models diverged or collapsed."
+    return "No trajectories are drawn: the models have other first seeds, so they start from other weights."
 
 
 def sweep_caption(sweep: pd.DataFrame) -> Caption:
@@ -808,7 +816,7 @@ def method(params: Params, models: pd.DataFrame, sweep: pd.DataFrame | None) -> 
     if params.tuned.models and sweep is not None:
         tuned = listed([f"`{model}`" for model in params.tuned.models])
         found.append(
-            f"{tuned} have the learning rate with the highest validation accuracy in the sweep, after "
+            f"{tuned} have the learning rates with the highest validation accuracy in the sweep, after "
             f"{counted(int(sweep.epochs.max()), 'epoch')}, for their batch size and optimizer."
         )
     return [*found, f"In no study, so trained but not compared: {listed(unused)}."] if unused else found

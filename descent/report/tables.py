@@ -426,6 +426,8 @@ def _landscapes(
         models = {model: params.models[model] for model in study.models}
         paths_of = {model: _read_array(results[model].folder / "trajectory.npy") for model in models}
         far = [model for model in models if results[model].metrics["status"] in landscape.EXCLUDED]
+        if len({results[model].seeds[0] for model in models}) > 1:  # these start from different weights
+            far = list(models)
         found = landscape.study_landscape(models, paths_of, far, dataset.train, dataset.classes)
         drawn.append([table.assign(study=name) for table in found])
     columns = landscape.TRAJECTORY_COLUMNS, landscape.SURFACE_COLUMNS

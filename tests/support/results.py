@@ -60,7 +60,7 @@ def write_model(
     folder: Path, params: Params, name: str, outcome: str, accuracies: Sequence[float] | None = None
 ) -> None:
     """Write the results of a model whose runs all have this outcome; `accuracies` has one for each seed."""
-    settings, epochs, seeds = params.models[name], params.train.epochs, params.train.seeds
+    settings, epochs, seeds = params.models[name], params.train.epochs, params.seeds(name)
     updates = -(-IMAGES // settings.images_per_update(IMAGES))
     loss, accuracy, distance = OUTCOMES[outcome]
     runs, tables = [], []

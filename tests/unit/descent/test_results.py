@@ -5,6 +5,7 @@ import math
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from descent.engine.settings import RunSettings
@@ -15,9 +16,11 @@ from descent.results import (
     best_seed,
     final_metrics,
     history_table,
+    identity,
     model_metrics,
     read_history,
     read_metrics,
+    write_run_tables,
     write_timing,
 )
 from tests.support.runs import Run, epoch
@@ -91,3 +94,18 @@ def test_write_timing_records_the_machine_and_each_run(tmp_path):
     assert 5 <= seconds == timing["seconds"] < 60
     assert timing["runs"] == [{"run": "seed 3", "compile_seconds": 0.5, "epoch_seconds": [0.25]}]
     assert timing["processor"] and set(timing["versions"]) == {"python", *LIBRARIES}
+
+
+def test_runs_of_several_models_are_two_tables_that_tell_them_apart(tmp_path):
+    other = SETTINGS._replace(batch_size=8, optimizer="adam", seed=3)
+    runs = [(identity("a", SETTINGS), run(0.5)), (identity("b", other), run(math.inf, accuracy=0.1))]
+    write_run_tables(tmp_path, runs, classes=10)
+    ends, history = (pd.read_csv(tmp_path / f"{name}.csv") for name in ("runs", "history"))
+    who = ["model", "batch_size", "learning_rate", "optimizer", "seed"]
+    assert ends[who].values.tolist() == [["a", 128, 0.01, "sgd", 0], ["b", 8, 0.01, "adam", 3]]
+    assert ends.status.tolist() == ["learned", "diverged"] and ends.test_loss.isna().tolist() == [False, True]
+    assert history[[*who, "epoch"]].drop_duplicates().shape[0] == len(history) == 4
+    write_run_tables(tmp_path, [], classes=10)
+    assert (tmp_path / "runs.csv").read_text() == ",".join(
+        [*who, "status", "test_loss", "test_accuracy"]
+    ) + "\n"

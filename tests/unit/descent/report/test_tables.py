@@ -9,7 +9,7 @@ from scipy import stats
 from sklearn.metrics import confusion_matrix
 
 from descent.metrics import FINAL_METRICS
-from descent.report import tables
+from descent.report import sentences, tables
 from descent.report.tables import InvalidResults
 from tests.support.results import CLASSES, OUTCOMES, make_params, small_dataset, write_model
 
@@ -209,3 +209,39 @@ def test_one_model_with_one_seed_and_one_epoch_has_tables(status, tmp_path):
     found = tables.compute(params, tables.read_results(params, tmp_path), small_dataset())
     tables.write(found, tmp_path)
     assert len(found.comparison) == 1 and found.differences.empty
+
+
+def test_tuned_models_are_compared_with_others_over_the_seeds_that_both_have(tmp_path):
+    studies = {"a": {"question": "Which?", "models": ["fixed", "m", "n"]}}
+    tuned = {"seeds": [2, 1], "models": {"m": {"batch_size": 4}, "n": {"batch_size": 2}}}
+    params = make_params({"fixed": {"hidden_layers": [128, 64]}}, tuned=tuned, studies=studies)
+    params = params.with_rates({"m": 0.1, "n": 0.2})
+    accuracies = {"fixed": [0.9, 0.91, 0.93], "m": [0.89, 0.88], "n": [0.7, 0.8]}
+    for name, found in accuracies.items():
+        write_model(tmp_path / params.results(name), params, name, "learned", found)
+    results = tables.read_results(params, tmp_path)
+    assert {name: result.seeds for name, result in results.items()} == {
+        "fixed": [0, 1, 2],
+        "m": [2, 1],
+        "n": [2, 1],
+    }
+    computed = tables.compute(params, results, small_dataset())
+    first = computed.differences.iloc[0]
+    assert (first.other, first.pairs) == ("m", 2)
+    assert first.difference == pytest.approx((0.93 - 0.89 + 0.91 - 0.88) / 2)
+    assert computed.comparison.p_lead.tolist()[1:] == computed.differences.p_seeds.tolist()
+    assert computed.surface.empty, "runs of different seeds start from different weights"
+
+
+def test_models_without_a_common_seed_have_a_difference_and_no_test(tmp_path):
+    studies = {"a": {"question": "Which?", "models": ["fixed", "m"]}}
+    tuned = {"seeds": [9], "models": {"m": {"batch_size": 4}}}
+    params = make_params({"fixed": {}}, tuned=tuned, studies=studies).with_rates({"m": 0.1})
+    for name, found in {"fixed": [0.9, 0.9, 0.9], "m": [0.8]}.items():
+        write_model(tmp_path / params.results(name), params, name, "learned", found)
+    computed = tables.compute(params, tables.read_results(params, tmp_path), small_dataset())
+    row = computed.differences.iloc[0]
+    assert row.pairs == 0 and row.difference == pytest.approx(0.1) and np.isnan(row.p_seeds)
+    tables.write(computed, tmp_path)
+    (found,) = sentences.contents(params, tables.read_tables(tmp_path)).answers
+    assert "no seed in common" in " ".join(found.evidence) and "nan" not in " ".join(found.evidence)
