@@ -8,13 +8,14 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import psutil
+
+from dvc_mlflow.errors import Unusable, in_a_line
 
 REQUEST_S = 45
 """Seconds after which a tracking store that has not answered is given up."""
@@ -90,15 +91,35 @@ def end_with_parent() -> None:
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
-@contextmanager
-def beside() -> Iterator[ProcessPoolExecutor]:
-    """Yield a process that reads with DVC while this one imports MLflow: either takes a second or two."""
+def beside(function: Callable[..., Any], *arguments: Any) -> Callable[[], Any]:
+    """Begin a call in another process; return a function that waits for its result, or raises its error.
+
+    DVC reads there while this process imports MLflow: either takes a second or two.
+    """
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(1, mp_context=context, initializer=end_with_parent)
+    receiver, sender = context.Pipe(duplex=False)
+    context.Process(target=_answer, args=(sender, function, arguments), daemon=True).start()
+    sender.close()
+
+    def result() -> Any:
+        try:
+            value = receiver.recv()
+        except EOFError:
+            raise Unusable("reading the repository was ended from outside") from None
+        if isinstance(value, Exception):
+            raise value
+        return value
+
+    return result
+
+
+def _answer(sender: Any, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    end_with_parent()
     try:
-        yield pool
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        value = function(*arguments)
+    except Exception as error:
+        value = error if isinstance(error, Unusable) else Unusable(in_a_line(error))
+    sender.send(value)
 
 
 @contextmanager

@@ -63,19 +63,15 @@ def sync(
     """
     done: list[str] = []
     undone: list[str] = []
-    with (
-        process.only_one(place.root / LOCK),
-        tempfile.TemporaryDirectory() as temporary,
-        process.beside() as reader,
-    ):
-        reading = [
-            reader.submit(read, place, revision, Path(temporary, str(number)))
-            for number, revision in enumerate(revisions)
-        ]
+    with process.only_one(place.root / LOCK), tempfile.TemporaryDirectory() as temporary:
+        folders = [Path(temporary, str(number)) for number in range(len(revisions))]
+        reading = process.beside(read, place, revisions[0], folders[0])
         store = open_store(place.root, uri)
         assert store
-        for revision, expected in zip(revisions, reading, strict=True):
-            expectation = expected.result()
+        for revision, folder in zip(revisions, folders, strict=True):
+            if folder != folders[0]:
+                reading = process.beside(read, place, revision, folder)
+            expectation: Expectation = reading()
             experiments = [store.experiment(stage.experiment) for stage in expectation.stages]
             logged = fetch(store, experiments)
             done += [step.do() for step in _steps(store, expectation, logged, revision is None, move_alias)]
@@ -87,10 +83,10 @@ def sync(
 
 def check(place: Place, revision: str | None, uri: str | None) -> list[Difference]:
     """List every difference between DVC and MLflow; nothing is changed."""
-    with tempfile.TemporaryDirectory() as temporary, process.beside() as reader:
-        reading = reader.submit(read, place, revision, Path(temporary))
+    with tempfile.TemporaryDirectory() as temporary:
+        reading = process.beside(read, place, revision, Path(temporary))
         store = open_store(place.root, uri, create=False)
-        expectation: Expectation = reading.result()
+        expectation: Expectation = reading()
         differences = [Difference(name, reason, "") for name, reason in expectation.unusable.items()]
         if store is None:
             return differences + [

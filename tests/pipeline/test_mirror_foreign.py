@@ -2,7 +2,9 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
+from dvc_mlflow import expected, views
 from tests.support.mlflow_reader import Reader
 
 AGREES = "MLflow agrees with DVC\n"
@@ -97,3 +99,22 @@ def test_stages_without_params_with_meta(plain, mirror):
     )
     mirror("sync")
     assert (local(Reader(plain.folder).stage("count")) / "count.txt").read_text().strip() == "3"
+
+
+def test_outputs_that_fit_no_tag_are_traced_by_the_listing(plain, mirror, monkeypatch):
+    monkeypatch.setattr(expected, "LONGEST_TAG", 10)
+    mirror("sync")
+    assert "dvc.outs" not in Reader(plain.folder).stage("count").data.tags
+    assert "  count, finished, begun " in mirror("trace", "count.txt")
+
+
+def test_pages_open_on_the_experiment_where_no_view_is_saved(plain, mirror):
+    reader = Reader(plain.folder)
+    store = SimpleNamespace(client=reader.client)
+    assert views.address(store, "http://host") == "http://host/#/experiments"
+    mirror("sync")
+    experiment = reader.client.get_experiment_by_name("project").experiment_id
+    assert (
+        views.address(store, "http://host").partition("?")[0]
+        == f"http://host/#/experiments/{experiment}/runs"
+    )

@@ -1,12 +1,15 @@
 """sync and check: idempotence, what they find and mend, states, the registry."""
 
+import hashlib
 import json
 import shutil
 import sqlite3
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from dvc_mlflow import views
 from tests.pipeline.test_mirror_foreign import AGREES, local
 from tests.support.dvc_repositories import MODELS
 from tests.support.mlflow_reader import Reader
@@ -376,5 +379,7 @@ def test_views_are_saved_where_mlflow_looks_for_them(reader):
     (held,) = [json.loads(value) for key, value in tags.items() if key.startswith("mlflow.sharedViewState.")]
     state = json.loads(zlib.decompress(base64.b64decode(held["state"].removeprefix("deflate;"))))
     assert held["name"] == "Answers"
+    page = views.address(SimpleNamespace(client=reader.client), "http://host")
+    assert page.endswith("&viewStateShareKey=" + hashlib.md5(b"Answers").hexdigest())
     assert state["selectedColumns"] == ["params.`rate`", "metrics.`accuracy/validation`", "tags.`outcome`"]
     assert [chart["type"] for chart in state["compareRunCharts"]] == ["BAR", "LINE"]

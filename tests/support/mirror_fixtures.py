@@ -3,7 +3,6 @@
 import os
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -46,7 +45,7 @@ def entered(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> Reposito
     monkeypatch.setenv("DVC_SITE_CACHE_DIR", repository.environment["DVC_SITE_CACHE_DIR"])
     monkeypatch.setenv("HOME", repository.environment["HOME"])
     monkeypatch.chdir(repository.folder)
-    monkeypatch.setattr(process, "beside", Here)
+    monkeypatch.setattr(process, "beside", lambda function, *arguments: lambda: function(*arguments))
     return repository
 
 
@@ -83,21 +82,6 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("database") / "mlflow.db"
     make_database(file)
     return file
-
-
-class Here:
-    """In place of a process that reads beside: reads in this one."""
-
-    def __enter__(self) -> "Here":
-        """Return itself."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Do nothing."""
-
-    def submit(self, function: Any, *arguments: Any) -> Any:
-        """Call the function when its result is asked for."""
-        return SimpleNamespace(result=lambda: function(*arguments))
 
 
 class Command:
