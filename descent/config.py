@@ -196,6 +196,7 @@ class Model(Network):
     beta_2: Number | None = Field(None, ge=0, lt=1, description=FRACTION)
     initial_accumulator: Number | None = Field(None, ge=0, description="a finite number from 0 up")
     epsilon: Number | None = Field(None, gt=0, description="a finite number above 0")
+    weight_decay: Number | None = Field(None, ge=0, description="a finite number from 0 up")
 
     def with_defaults(self, network: Network) -> "Model":
         """Return this model with what it does not set itself taken from `network`."""

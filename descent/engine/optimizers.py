@@ -45,6 +45,12 @@ def adam(weight, gradient, slots, rate, step, *, beta_1=0.9, beta_2=0.999, epsil
     return weight - corrected * mean / (mean_square**0.5 + epsilon), [mean, mean_square]
 
 
+def adamw(weight, gradient, slots, rate, step, *, weight_decay=0.004, beta_1=0.9, beta_2=0.999, epsilon=1e-7):
+    """Adam after the weight has shrunk a little (Loshchilov and Hutter 2019, arXiv:1711.05101)."""
+    shrunk = weight - rate * weight_decay * weight
+    return adam(shrunk, gradient, slots, rate, step, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon)
+
+
 class Optimizer(NamedTuple):
     """An optimizer.
 
@@ -70,4 +76,5 @@ OPTIMIZERS = {
     "rmsprop": Optimizer(rmsprop, slots=1),
     "adagrad": Optimizer(adagrad, slots=1),
     "adam": Optimizer(adam, slots=2),
+    "adamw": Optimizer(adamw, slots=2),
 }

@@ -15,6 +15,7 @@ KERAS = {
         initial_accumulator_value=initial_accumulator, **constants
     ),
     "adam": keras.optimizers.Adam,
+    "adamw": keras.optimizers.AdamW,
 }
 """Keras's optimizer for each of OPTIMIZERS, by its constants."""
 
@@ -28,6 +29,7 @@ OTHER_VALUES = {
     "beta_2": 0.9,
     "initial_accumulator": 0.0,
     "epsilon": 1e-3,
+    "weight_decay": 0.1,
 }
 """A value besides the default for each constant."""
 
