@@ -12,6 +12,7 @@ from descent import sweep
 from descent.config import Params
 from descent.data import Dataset, Split
 from descent.engine.settings import RunSettings
+from descent.metrics import EPOCH_METRICS
 from descent.report import tables
 from descent.report.explorer.content import content, pixels, probabilities
 from descent.report.explorer.page import page
@@ -141,7 +142,8 @@ def write_run(run: RunSettings, dataset: Dataset, runs: sweep.RunCache, planes: 
     epochs = sweep.view_epochs(run.epochs)
     random, guessing = np.random.default_rng(run.batch_size), np.log(dataset.classes)
     history = [
-        {
+        dict.fromkeys((metric.key for metric in EPOCH_METRICS), 1.0)
+        | {
             "epoch": epoch,
             "updates": epoch * run.updates_per_epoch(len(dataset.train.labels)),
             **{
@@ -149,7 +151,6 @@ def write_run(run: RunSettings, dataset: Dataset, runs: sweep.RunCache, planes: 
                 for split in ("train", "validation")
             },
             **{f"{split}_accuracy": 0.2 + (accuracy - 0.2) * share for split in ("train", "validation")},
-            "gradient_norm": 1.0,
             "distance": distance * share,
         }
         for epoch in range(run.epochs + 1)

@@ -66,13 +66,14 @@ def write_model(
     runs, tables = [], []
     for place, seed in enumerate(seeds):
         end = accuracies[place] if accuracies else accuracy + place / 1000
-        history = pd.DataFrame({"epoch": range(epochs + 1)})
+        history = pd.DataFrame({metric.key: 1.0 for metric in EPOCH_METRICS}, index=range(epochs + 1))
+        history.insert(0, "epoch", history.index)
         share = history.epoch / epochs
         history["updates"] = history.epoch * updates
         for key in ("train", "validation"):
             history[f"{key}_loss"] = GUESSING * (1.03 + (loss - 1.03) * share)
             history[f"{key}_accuracy"] = 0.2 + (end - 0.2) * share
-        history["gradient_norm"], history["distance"] = 1.0, distance * share
+        history["distance"] = distance * share
         tables.append(history.assign(seed=seed))
         last = history.iloc[-1].to_dict() | {"test_loss": loss, "test_accuracy": end}
         word = status(history.to_dict("records"), CLASSES)
