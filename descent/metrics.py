@@ -26,6 +26,7 @@ EPOCH_METRICS = (
     Metric("validation_accuracy", "Validation accuracy", "correctly classified images", "share"),
     Metric("gradient_norm", "Gradient norm", "norm of the gradient (log scale)", "log"),
     Metric("distance", "Distance from the start", "distance of all weights (log scale)", "log"),
+    Metric("weight_norm", "Weight norm", "norm of all weights (log scale)", "log"),
 )
 """Measured before training and after each epoch, in the order of history.csv's columns."""
 

@@ -199,6 +199,7 @@ def _measurement(settings: RunSettings, initial: list[tf.Tensor], data: TensorDa
             "validation_accuracy": validation_accuracy,
             "gradient_norm": float(gradient_norm(weights, *data.gradient, activation)),
             "distance": _norm(flat - origin),
+            "weight_norm": _norm(flat),
         }
 
     return measure

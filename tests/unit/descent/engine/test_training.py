@@ -88,6 +88,12 @@ def test_the_distance_is_that_of_the_trajectory_from_its_start(trained):
     np.testing.assert_allclose([state["distance"] for state in run.history], distances, rtol=1e-5)
 
 
+def test_the_weight_norm_is_that_of_the_trajectory(trained):
+    _, run = trained
+    norms = np.linalg.norm(run.trajectory, axis=1)
+    np.testing.assert_allclose([state["weight_norm"] for state in run.history], norms, rtol=1e-5)
+
+
 def test_the_final_metrics_are_those_of_the_keras_model(trained, dataset):
     settings, run = trained
     model = network.build(settings, (28, 28), 10)
