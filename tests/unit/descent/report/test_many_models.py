@@ -22,6 +22,8 @@ def run_report(folder, monkeypatch, models, studies, outcomes=("learned", "under
     raw["preprocess"] |= {"training_images": IMAGES, "validation_images": IMAGES}
     raw["train"] = {"epochs": 1, "seeds": [0]}
     raw["network"]["hidden_layers"] = [3]
+    if "tuned" in raw:
+        raw["tuned"]["models"] = {}
     raw["sweep"] = {"batch_sizes": [8], "learning_rates": [0.1], "seeds": [0], "epochs": 1}
     raw["models"] = {
         name: {"batch_size": 1 + place, "learning_rate": 0.01} for place, name in enumerate(models)
@@ -35,6 +37,7 @@ def run_report(folder, monkeypatch, models, studies, outcomes=("learned", "under
     write_arrays(folder / "data/arrays", small_dataset())
     (folder / "reports").mkdir()
     sweep_table({(8, 0.1): 0.5}).to_csv("reports/sweep.csv", index=False)
+    (folder / "reports/rates.json").write_text("{}")
     for place, name in enumerate(models):
         write_model(folder / "models" / name, params, name, outcomes[place % len(outcomes)])
     report.main()
