@@ -112,15 +112,15 @@ def _way_back(
             return f"dvc {verb} {shlex.quote(run.data.tags['dvc.stage'])}"
         if commit:
             folder = os.path.commonpath(paths)
-            get = f"dvc get . --rev {commit[:12]}"
-            if folder:
-                return f"{get} {shlex.quote(folder)} --out {target}"
-            return " && ".join(
-                f"{get} {shlex.quote(path)} --out {target}-{Path(path).name}" for path in paths
+            places = {folder: target} if folder else {path: f"{target}-{Path(path).name}" for path in paths}
+            get = (
+                f"dvc get . {shlex.quote(path)} --rev {commit[:12]} --out {out}"
+                for path, out in places.items()
             )
+            return " && ".join(get)
     where = f"MLFLOW_TRACKING_URI={shlex.quote(store.uri)} " if redacted(store.uri) == store.uri else ""
-    get = f"{where}mlflow artifacts download --dst-path {target}"
+    fetch = f"{where}mlflow artifacts download --dst-path {target}"
     models = [one.model_id for one in run.outputs.model_outputs] if run.outputs else []
     return " && ".join(
-        [f"{get} --run-id {run.info.run_id}", *(f"{get}/model -u models:/{one}" for one in models)]
+        [f"{fetch} --run-id {run.info.run_id}", *(f"{fetch}/model -u models:/{one}" for one in models)]
     )
