@@ -61,7 +61,8 @@ def compiled(function: Callable) -> Callable:
     def call(*arguments):
         device = getattr(_thread, "device", "")
         if device not in programs:
-            programs[device] = tf.function(function, jit_compile=True, autograph=False)
+            own = functools.partial(function)  # TensorFlow counts the traces of one Python function together
+            programs[device] = tf.function(own, jit_compile=True, autograph=False)
         return programs[device](*arguments)
 
     vars(call)["programs"] = programs
