@@ -69,7 +69,7 @@ def write_photos(folder: Path) -> None:
 
 
 WORDS = re.compile(
-    r"mnist|handwritten|(?<!four )\bdigits?\b|\b784\b|\b28 ?[x×] ?28\b|\b0 ?(?:to|–|-) ?9\b|\bten (?!times)",
+    r"mnist|handwritten|(?<!four )(?<!\()\bdigits?\b(?!\()|\b784\b|\b28 ?[x×] ?28\b|\b0 ?(?:to|–|-) ?9\b|\bten (?!times)",
     re.I,
 )
 
