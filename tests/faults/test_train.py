@@ -30,7 +30,7 @@ def project(dataset, idx_folder, tmp_path_factory):
     folder = tmp_path_factory.mktemp("train")
     models = {
         "overflowing": {"batch_size": 128, "learning_rate": 1e30},
-        "huge": {"batch_size": 128, "learning_rate": 0.01, "hidden_layers": [65536, 65536]},
+        "huge": {"batch_size": 128, "learning_rate": 0.01, "hidden_layers": [8192, 8192]},
         "long": {"batch_size": 1, "learning_rate": 0.01, "hidden_layers": [4096, 4096]},
     }
     write_params(folder, idx_folder, models=models)
@@ -118,7 +118,7 @@ def test_a_network_too_large_for_the_memory_is_a_line_for_each_seed(project):
     done = stage.run(project, "train", "huge", prefix=limited)
     assert done.returncode == 1
     assert stage.without_tensorflow(done.stderr).splitlines() == [
-        "batch_size 128, learning_rate 0.01, optimizer sgd, hidden_layers 65536-65536, activation relu, "
+        "batch_size 128, learning_rate 0.01, optimizer sgd, hidden_layers 8192-8192, activation relu, "
         f"epochs 2, seed {seed}: MemoryError: the network does not fit into memory; "
         "use narrower hidden_layers"
         for seed in (0, 1)
