@@ -14,8 +14,8 @@ from tests.support.small_params import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-RUNS = 5
-"""Runs of MLflow: train, its seed, sweep, its run, report."""
+RUNS = 6
+"""Runs of MLflow: train, its seed, sweep, its run, tune, report."""
 
 
 def small(params: dict) -> None:
@@ -24,6 +24,7 @@ def small(params: dict) -> None:
     params["train"] |= {"epochs": 1, "seeds": [0]}
     params["models"] = {"baseline": params["models"]["baseline"]}
     params["studies"] = {"batch_size": {"question": "Which?", "models": ["baseline"]}}
+    params["tuned"]["models"] = {}
     params["sweep"] |= {"batch_sizes": ["full"], "learning_rates": [0.1]}
 
 
