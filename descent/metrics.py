@@ -37,6 +37,6 @@ TEST_METRICS = (
 """Measured once, at the end of a run; never used to select anything."""
 
 FINAL_METRICS = EPOCH_METRICS + TEST_METRICS
-"""What a run ends with."""
+"""The metrics at the end of a run."""
 
 METRICS = {metric.key: metric for metric in FINAL_METRICS}

@@ -12,7 +12,7 @@ from descent.metrics import EPOCH_METRICS
 from descent.results import NOT_LEARNED, worst_status
 
 ROW = ["optimizer", "batch_size"]
-"""What a row of the sweep's heat map has in common."""
+"""The columns that name a row of the sweep's heat map."""
 
 
 class Scaling(NamedTuple):

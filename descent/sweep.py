@@ -45,7 +45,7 @@ class DamagedRun(ValueError):
 
 
 class SweepRun(NamedTuple):
-    """What the sweep keeps of a `training.TrainedRun`: not its weights, which are forty times as large."""
+    """A `training.TrainedRun` without its weights, which are forty times as large."""
 
     history: list[dict[str, Any]]
     view: "RunView"
@@ -54,7 +54,7 @@ class SweepRun(NamedTuple):
 
 
 class RunView(NamedTuple):
-    """What the explorer shows of a run, at the epochs of `view_epochs`.
+    """The view of a run in the explorer, at the epochs of `view_epochs`.
 
     Attributes:
         trajectory: Coordinates [x, y] in the plane of the run's seed, None for one that is not finite; empty
@@ -72,7 +72,7 @@ class RunView(NamedTuple):
 
 
 class SweepData(NamedTuple):
-    """What all runs of a sweep share: a `training.TensorData`, and the plane of each seed that has one."""
+    """The data of all runs of a sweep: a `training.TensorData`, and the plane of each seed that has one."""
 
     tensors: Any
     planes: dict[int, np.ndarray]

@@ -1,4 +1,4 @@
-"""Where a run comes from: repository, commit, uncommitted changes, DVC experiment, user and machine."""
+"""The origin of a run: repository, commit, uncommitted changes, DVC experiment, user and machine."""
 
 import getpass
 import os

@@ -63,7 +63,7 @@ class Store:
     client: Any
     uri: str
     artifacts: str | None
-    """Where new experiments keep artifacts; None where the server decides."""
+    """The place where new experiments keep artifacts; None where the server decides."""
     experiments: dict[str, str] = field(default_factory=dict)
 
     @property

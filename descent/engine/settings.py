@@ -6,7 +6,7 @@ from typing import NamedTuple
 OPTIMIZER = "sgd"
 HIDDEN_LAYERS = (128, 64)
 ACTIVATION = "relu"
-"""What a model has unless params.yaml says otherwise."""
+"""The defaults of a model, unless params.yaml says otherwise."""
 
 
 class RunSettings(NamedTuple):

@@ -9,7 +9,7 @@ SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 UNKNOWN = "–"
 NBSP = "\N{NO-BREAK SPACE}"
 STATUS_SIGNS = {"diverged": "×", "collapsed": "○", "stalled": "–"}
-"""What stands in place of an accuracy that says nothing."""
+"""The sign in place of an accuracy that says nothing."""
 
 
 def percent(share: float, digits: int = 2) -> str:

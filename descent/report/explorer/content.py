@@ -25,7 +25,7 @@ CURVES = ("train_loss", "validation_accuracy")
 """The metrics that are drawn by epoch."""
 
 PAGE_BYTES, VIEWS_BYTES, IMAGES_BYTES = 5_700_000, 1_100_000, 2_300_000
-"""What the page may hold in base64: all in all, of the sweep's predictions, and of test images. Networks
+"""Limits of the page in base64: all in all, of the sweep's predictions, and of test images. Networks
 take what is left; with code and loss surfaces the page is below 6 MB."""
 
 MAX_DRAWN_SIDE = 64
