@@ -2,26 +2,15 @@
 
 import itertools
 import re
-import shutil
 
 import pytest
 
 from descent.report import render
 from descent.report.charts import DARK, FONT, LIGHT
+from tests.browser.conftest import DESKTOP, PHONE
 from tests.support.report import CLASSES, QUESTION, example
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chrome", "msedge"))), None)
-FLAGS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()
-PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
-DESKTOP = {"viewport": {"width": 1280, "height": 800}}
-
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(not BROWSER, reason="no chromium, google-chrome, chrome or msedge on PATH"),
-]
+pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope="module")
@@ -31,37 +20,14 @@ def report(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=BROWSER, args=FLAGS)
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
-def open_page(browser, report):
-    """Open the page; the console and any request to a network must stay empty."""
-    contexts, complaints = [], []
+def open_page(visit, report):
+    """A function that opens the page and waits until its charts are drawn."""
 
     def open_page(device=DESKTOP, scheme="light", file="report.html"):
-        contexts.append(browser.new_context(**device, color_scheme=scheme, offline=True))
-        page = contexts[-1].new_page()
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on(
-            "request", lambda request: request.url.startswith("file:") or complaints.append(request.url[:99])
-        )
-        page.goto((report / file).as_uri())
-        page.wait_for_selector(f"body[data-drawn={scheme}]", timeout=60_000)
-        return page
+        return visit(report / file, f"body[data-drawn={scheme}]", device, color_scheme=scheme)
 
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert [text for text in complaints if not text.startswith("data:")] == []
+    return open_page
 
 
 def point_at(page, selector, tap=False):

@@ -31,8 +31,11 @@ LONG = {"batch_sizes": [4, 32], "learning_rates": [0.01, 0.1], "seeds": [0, 1, 2
 
 
 def write_grid(folder: Path, **grid) -> None:
+    """Set the sweep's grid, and train nothing beyond it."""
     params = read_yaml(folder / "params.yaml")
     params["sweep"] = GRID | grid
+    params["tuned"]["models"] = {}
+    params["studies"].pop("tuned", None)
     write_yaml(folder / "params.yaml", params)
 
 
