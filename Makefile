@@ -27,7 +27,7 @@ run: $(INSTALLED) ## run the whole experiment: download, train, sweep, report, l
 	@dvc repro
 	@python -m dvc_mlflow sync; code=$$?; python -m descent show; exit $$code
 
-check: $(INSTALLED) ## lint, types and the quick unit tests: under a minute
+check: $(INSTALLED) ## lint, types and the quick unit tests: about a minute
 	@ruff check .
 	@ruff format --check .
 	@mypy

@@ -151,6 +151,7 @@ def mutate(raw: dict, data: st.DataObject) -> None:
         section[last] = {"list": [before], "mapping": {name: before}}.get(operation, value)
 
 
+@pytest.mark.slow  # seven seconds of drawn changes
 @settings(deadline=None, max_examples=150)
 @given(st.data())
 def test_a_change_of_the_structure_is_accepted_or_named(tmp_path_factory, data):

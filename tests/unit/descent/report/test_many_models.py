@@ -10,6 +10,8 @@ from tests.support.images import write_arrays
 from tests.support.results import IMAGES, small_dataset, sweep_table, write_model
 from tests.support.small_params import ROOT, read_yaml, write_yaml
 
+pytestmark = pytest.mark.slow  # each test renders a report
+
 FORTY = [f"model_{number:02}_with_a_name_that_takes_some_room" for number in range(40)]
 TEN = {f"study_{number}": FORTY[2 * number : 2 * number + 2] for number in range(9)}
 TEN["all"] = FORTY[:39]
@@ -57,7 +59,6 @@ def words(svg: str) -> str:
     return "".join(re.findall(r">([^<>]+)<", svg))
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_forty_models_and_ten_studies_are_all_named(tmp_path, monkeypatch):
     params = run_report(tmp_path, monkeypatch, FORTY, TEN)
