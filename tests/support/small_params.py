@@ -3,7 +3,10 @@
 import hashlib
 from pathlib import Path
 
+from dvc.utils.serialize import load_yaml as load_as_dvc
 from ruamel.yaml import YAML
+
+from descent.config import InvalidParams, load_yaml, read_params
 
 ROOT = Path(__file__).parents[2]
 
@@ -55,3 +58,16 @@ def write_params(folder: Path, idx_folder: Path, **sections: dict) -> None:
     for name, values in sections.items():
         params[name] |= values
     write_yaml(folder / "params.yaml", params)
+
+
+def error_lines(path: Path, text: str | bytes) -> list[str]:
+    """Write params.yaml and read it; return the error lines without the file's name, none if it is valid."""
+    path.write_bytes(text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass"))
+    try:
+        read_params(path)
+    except InvalidParams as error:
+        lines = str(error).split("\n")
+        assert all(line.startswith(f"{path}: ") for line in lines)
+        return [line.removeprefix(f"{path}: ") for line in lines]
+    assert load_as_dvc(str(path)) == load_yaml(path.read_text()), "DVC reads something else"
+    return []

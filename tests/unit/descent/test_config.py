@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from descent.config import InvalidParams, Model, Params, read_params, read_params_or_exit
 from descent.engine.optimizers import OPTIMIZERS
-from tests.support.small_params import ROOT
+from tests.support.small_params import ROOT, error_lines
 
 TEXT = (ROOT / "params.yaml").read_text()
 MISSING = object()
@@ -29,13 +29,7 @@ def errors(tmp_path):
             del section[last]
         else:
             section[last] = value
-        path = tmp_path / "params.yaml"
-        path.write_text(yaml.safe_dump(changed))
-        try:
-            read_params(path)
-        except InvalidParams as error:
-            return [line.removeprefix(f"{path}: ") for line in str(error).splitlines()]
-        return []
+        return error_lines(tmp_path / "params.yaml", yaml.safe_dump(changed))
 
     return lines
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from descent.config import InvalidParams, load_yaml, own_dataset_entry, read_params
-from tests.support.small_params import ROOT, read_yaml, write_yaml
+from tests.support.small_params import ROOT, error_lines, read_yaml, write_yaml
 
 FILE = ROOT / "params.yaml"
 TEXT = FILE.read_text()
@@ -22,16 +22,7 @@ BATCH_8 = "  batch_8:\n    batch_size: 8\n"
 def errors(tmp_path):
     """Return a function: the error lines for a text, without the file's name."""
 
-    def lines(text: str) -> list[str]:
-        path = tmp_path / "params.yaml"
-        path.write_text(text)
-        try:
-            read_params(path)
-        except InvalidParams as error:
-            return [line.removeprefix(f"{path}: ") for line in str(error).splitlines()]
-        return []
-
-    return lines
+    return lambda text: error_lines(tmp_path / "params.yaml", text)
 
 
 # DVC's rewriting

@@ -5,31 +5,17 @@ import io
 import re
 
 import pytest
-from dvc.utils.serialize import load_yaml as load_as_dvc
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from descent.config import InvalidParams, load_yaml, read_params
+from descent.config import load_yaml
 from stages import download
-from tests.support.small_params import ROOT
+from tests.support.small_params import ROOT, error_lines
 
 TEXT = (ROOT / "params.yaml").read_text()
 LIST = "[x, x, x, x, x, x, x, x, x]"
 ALIASES = "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12))
-
-
-def error_lines(path, text: str | bytes) -> list[str]:
-    """Write params.yaml and read it; return the error lines without the file's name, none if it is valid."""
-    path.write_bytes(text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass"))
-    try:
-        read_params(path)
-    except InvalidParams as error:
-        lines = str(error).split("\n")
-        assert all(line.startswith(f"{path}: ") for line in lines)
-        return [line.removeprefix(f"{path}: ") for line in lines]
-    assert load_as_dvc(str(path)) == load_yaml(path.read_text()), "DVC reads something else"
-    return []
 
 
 def is_clear(line: str) -> bool:
