@@ -24,7 +24,7 @@ from descent.engine.settings import RunSettings
 from descent.engine.training import TensorData, train_run
 from descent.files import replacing
 from descent.parallel import connect, run_all
-from descent.sweep import SweepData, train_sweep_run
+from descent.sweep import SweepData, plane_of, train_sweep_run
 from tests.support import dask_cluster
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers do not have this package
@@ -84,13 +84,14 @@ def throughput(dataset: Dataset) -> list[dict[str, Any]]:
     One cluster after the other, in turn, because an idle worker also takes some of a processor. The
     median of all rounds; sending code and data is included.
     """
-    data = TensorData(dataset)
+    data, seeds = TensorData(dataset), range(24)
+    plane = plane_of(train_run(SETTINGS, data).trajectory)
     work = {
         "waiting": (waiting, range(8), None),
         "throughput, 3 epochs": (
             train_sweep_run,
-            [SETTINGS._replace(seed=seed) for seed in range(24)],
-            SweepData(data, planes={}),
+            [SETTINGS._replace(seed=seed) for seed in seeds],
+            SweepData(data, planes=dict.fromkeys(seeds, plane)),
         ),
         "throughput, 20 epochs": (
             train_run,

@@ -72,7 +72,7 @@ class RunView(NamedTuple):
 
 
 class SweepData(NamedTuple):
-    """The data of all runs of a sweep: a `training.TensorData`, and the plane of each seed that has one."""
+    """The data of all runs of a sweep: a `training.TensorData`, and the plane of each seed."""
 
     tensors: Any
     planes: dict[int, np.ndarray]
@@ -90,8 +90,7 @@ def train_sweep_run(settings: RunSettings, data: SweepData, emit: Callable[[dict
             training.probabilities(weights, images, settings.activation).numpy()
             for weights in (layer_weights(run.trajectory[epoch], run.weights) for epoch in epochs)
         ]
-    plane = data.planes.get(settings.seed)
-    points, explained = ([], None) if plane is None else project(plane, run.trajectory[epochs])
+    points, explained = project(data.planes[settings.seed], run.trajectory[epochs])
     view = RunView(points, explained, *predictions(found))
     return SweepRun(run.history, view, run.compile_seconds, run.epoch_seconds)
 
@@ -207,13 +206,13 @@ class RunCache(NamedTuple):
         folder: Where the files are.
         data: The digest of the data.
         engine: The digest of the engine and the versions of its libraries.
-        view: The digest of what the views depend on.
+        view_digest: The digest of what the views depend on.
     """
 
     folder: Path
     data: str
     engine: dict[str, str]
-    view: str
+    view_digest: str
 
     def path(self, run: RunSettings) -> Path:
         """Return the file of a run, named after its settings and data."""
@@ -225,7 +224,7 @@ class RunCache(NamedTuple):
         epochs = [{name: finite(value) for name, value in epoch.items()} for epoch in history]
         content = {"settings": run._asdict(), "data": self.data, "engine": self.engine, "history": epochs}
         content["view"] = {
-            "digest": self.view,
+            "digest": self.view_digest,
             "trajectory": view.trajectory,
             "explained": view.explained,
             "predicted": [" ".join(map(str, row)) for row in view.predicted],  # a line per epoch
@@ -244,8 +243,9 @@ class RunCache(NamedTuple):
             DamagedRun: The file cannot be read.
         """
         found = self.load(run)
-        current = found is not None and (found.engine, found.digest) == (self.engine, self.view)
-        return found.history if found and current else None
+        if found is None or (found.engine, found.view_digest) != (self.engine, self.view_digest):
+            return None
+        return found.history
 
     def load(self, run: RunSettings) -> "FinishedRun | None":
         """Return a finished run, whichever engine computed it; None if there is none.
@@ -263,7 +263,7 @@ class RunCache(NamedTuple):
                 return found
             lines = ([[int(n) for n in row.split()] for row in view[key]] for key in ("predicted", "percent"))
             shown = RunView(view["trajectory"], view["explained"], *lines)
-            return found._replace(view=shown, digest=view["digest"])
+            return found._replace(view=shown, view_digest=view["digest"])
         except (ValueError, KeyError, TypeError, AttributeError):
             raise DamagedRun(f"{path}: is damaged; remove it, and the run is trained again") from None
 
@@ -275,13 +275,13 @@ class FinishedRun(NamedTuple):
         history: Its epochs, None for a number that was not finite.
         view: What the explorer shows; None in a file that has none.
         engine: What computed it; see `RunCache`.
-        digest: The digest of what the view depends on.
+        view_digest: The digest of what the view depends on.
     """
 
     history: list[dict[str, Any]]
     view: RunView | None
     engine: dict[str, str]
-    digest: str
+    view_digest: str
 
 
 class PlaneCache(NamedTuple):

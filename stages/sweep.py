@@ -10,24 +10,28 @@ from descent.data import Dataset, InvalidData, load_dataset
 from descent.engine.settings import RunSettings
 from descent.files import error_line, write_json, write_table
 from descent.metrics import EPOCH_METRICS
-from descent.results import write_timing
+from descent.results import IDENTITY, write_timing
 
 
 def main() -> None:
     """Run the stage."""
     params = read_params_or_exit()
-    images = params.preprocess.training_images
     runs = list(dict.fromkeys([*params.sweep_runs(), *params.tuning_runs()]))
     started = datetime.now(UTC)
     try:
         dataset = load_dataset()
+        images = len(dataset.train.labels)
         cache = sweep.open_cache(dataset, paths.SWEEP_RUNS)
-        planes = sweep.PlaneCache(paths.SWEEP_PLANES, cache, len(dataset.train.labels))
+        planes = sweep.PlaneCache(paths.SWEEP_PLANES, cache, images)
         new = [run for run in runs if cache.read(run) is None]
         kept = {run.seed for run in runs if run not in new}
-        flat = [run for run in _one_per_seed(runs) if run.seed not in kept or planes.read(run) is None]
+        without_plane = [
+            run for run in _one_per_seed(runs) if run.seed not in kept or planes.read(run) is None
+        ]
         with process.interruptible(), process.exclusive_writer(cache.folder), dvc_mlflow.live() as live:
-            trained, failures = _train(new, dataset, cache, planes, flat, live) if new or flat else ({}, [])
+            trained, failures = (
+                _train(new, dataset, cache, planes, without_plane, live) if new or without_plane else ({}, [])
+            )
             planes.keep_only(runs)
             seconds = write_timing(
                 paths.timing("sweep"), started, [(str(run), result) for run, result in trained.items()]
@@ -57,26 +61,25 @@ def _train(
     dataset: Dataset,
     cache: sweep.RunCache,
     planes: sweep.PlaneCache,
-    flat: list[RunSettings],
+    without_plane: list[RunSettings],
     live: dvc_mlflow.LiveRun,
 ) -> tuple[dict[RunSettings, sweep.SweepRun], list[parallel.Failure]]:
-    """Compute the planes of the runs in `flat`; then train the runs, and write each when it ends."""
+    """Compute the planes of the runs in `without_plane`; then train the runs, and write each when it ends."""
     from descent.engine.training import TensorData  # imports TensorFlow, only where there is a run to train
 
-    images = len(dataset.train.labels)
-    runs, trained, failures = sweep.longest_first(runs, images), {}, []
+    runs, trained, failures = sweep.longest_first(runs, planes.images), {}, []
     epochs, tensors = sum(run.epochs for run in runs), TensorData(dataset)
     with parallel.connect() as client, process.progress_bar("sweep", epochs) as bar:
 
         def on_epoch(index: int, epoch: dict) -> None:
             bar.update(min(epoch["epoch"], 1))  # epoch 0 is before training
 
-        references = [sweep.reference_run(run, images) for run in flat]
+        references = [sweep.reference_run(run, planes.images) for run in without_plane]
         found = parallel.run_all(client, sweep.train_reference, references, tensors)
-        for run, plane in zip(flat, found, strict=True):
+        for run, plane in zip(without_plane, found, strict=True):
             planes.write(run, plane)
-        spanned = {run.seed: planes.read(run) for run in _one_per_seed(runs)}
-        data = sweep.SweepData(tensors, {seed: plane for seed, plane in spanned.items() if plane is not None})
+        spanned = {run.seed: plane for run in _one_per_seed(runs) if (plane := planes.read(run)) is not None}
+        data = sweep.SweepData(tensors, spanned)
         for index, result in parallel.run_each(client, sweep.train_sweep_run, runs, data, on_epoch):
             if isinstance(result, parallel.Failure):
                 failures.append(result)
@@ -90,10 +93,10 @@ def _train(
 
 def _log(live: dvc_mlflow.LiveRun, run: RunSettings, result: sweep.SweepRun) -> None:
     """Log what a run ended with, and how long it took."""
-    names = ("batch_size", "learning_rate", "optimizer", "seed")
     seconds = result.compile_seconds + sum(result.epoch_seconds)
     metrics = {metric.key: result.history[-1][metric.key] for metric in EPOCH_METRICS}
-    live.log(step=0, metrics=metrics, child={name: getattr(run, name) for name in names}, seconds=seconds)
+    child = {name: getattr(run, name) for name in IDENTITY[1:]}
+    live.log(step=0, metrics=metrics, child=child, seconds=seconds)
 
 
 def _one_per_seed(runs: list[RunSettings]) -> list[RunSettings]:
