@@ -66,13 +66,12 @@ def _show(_: argparse.Namespace) -> None:
     from descent.config import read_params_or_exit
 
     params = read_params_or_exit()
-    comparison = paths.REPORTS / "comparison.csv"
-    if not comparison.exists():
-        sys.exit(f"{comparison}: does not exist; `dvc repro` makes it")
+    if not paths.COMPARISON.exists():
+        sys.exit(f"{paths.COMPARISON}: does not exist; `dvc repro` makes it")
     from descent import reproduction
     from descent.report import sentences, tables
 
-    print(sentences.terminal(params, tables.read_table(comparison)))
+    print(sentences.terminal(params, tables.read_table(paths.COMPARISON)))
     print(
         "\nreport       reports/report.html"
         "\nnotebook     make notebook"
@@ -165,7 +164,3 @@ def _verify(options: argparse.Namespace) -> None:
     if options.write:
         files.write_text(reproduction.RECORD, report)
     sys.exit(not verdict.reproduced)
-
-
-if __name__ == "__main__":
-    main()

@@ -14,6 +14,7 @@ MODELS = Path("models")
 TUNED = MODELS / "tuned"
 """The results of the models that are trained at the sweep's best learning rates."""
 REPORTS = Path("reports")
+COMPARISON = REPORTS / "comparison.csv"
 SWEEP_TABLE = REPORTS / "sweep.csv"
 RATES = REPORTS / "rates.json"
 """The learning rate of each tuned model."""
@@ -21,11 +22,6 @@ EXPLORER = REPORTS / "explorer.html"
 FIGURES = REPORTS / "figures"
 TIMINGS = Path("timings")
 """Times are no results: this folder is in neither git nor DVC."""
-
-
-def model(name: str) -> Path:
-    """Return the folder of a model's results."""
-    return MODELS / name
 
 
 def timing(stage: str) -> Path:

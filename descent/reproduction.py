@@ -119,9 +119,9 @@ def other_bytes() -> str:
 
 def read_outputs(root: Path) -> Outputs:
     """Read the digests in a repository's dvc.lock, which are of all outputs, and the comparison."""
-    lock = yaml.safe_load((root / "dvc.lock").read_text(encoding="utf-8"))
+    lock = yaml.safe_load((root / LOCK).read_text(encoding="utf-8"))
     outs = [out for stage in lock["stages"].values() for out in stage.get("outs", [])]
-    comparison = pd.read_csv(root / paths.REPORTS / "comparison.csv")
+    comparison = pd.read_csv(root / paths.COMPARISON)
     return Outputs({out["path"]: out["md5"] for out in outs}, comparison)
 
 
@@ -161,7 +161,7 @@ def _means_agree(committed: pd.DataFrame, again: pd.DataFrame) -> bool:
     )
 
 
-def as_markdown(verdict: Verdict, commit: str, processor: str, versions: Mapping[str, str]) -> str:
+def as_markdown(verdict: Verdict, commit: str, machine: str, libraries: Mapping[str, str]) -> str:
     """Render a verdict: one sentence, the machine, then every output."""
     counts = verdict.outputs["second run"].value_counts()
     if verdict.identical:
@@ -174,11 +174,11 @@ def as_markdown(verdict: Verdict, commit: str, processor: str, versions: Mapping
     else:
         sentence = "NOT reproduced"
     counted = ", ".join(f"{count} {word}" for word, count in counts.items())
-    libraries = ", ".join(f"{name} {version}" for name, version in versions.items())
+    listed = ", ".join(f"{name} {version}" for name, version in libraries.items())
     rows = "".join(f"| {output} | {word} |\n" for output, word in verdict.outputs.itertuples(index=False))
     return (
         "# The pipeline run again in a fresh clone\n\n"
         f"{sentence}: {counted}.\n\n"
-        f"Commit {commit}, on {processor}, with {libraries}.\n\n"
+        f"Commit {commit}, on {machine}, with {listed}.\n\n"
         f"| output | second run |\n|---|---|\n{rows}"
     )

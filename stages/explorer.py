@@ -19,7 +19,7 @@ def main() -> None:
         runs = sweep.open_cache(dataset, paths.SWEEP_RUNS)
         planes = sweep.PlaneCache(paths.SWEEP_PLANES, runs, len(dataset.train.labels))
         with process.interruptible():
-            comparison = tables.read_table(paths.REPORTS / "comparison.csv")
+            comparison = tables.read_table(paths.COMPARISON)
             text = page(content(params, dataset, comparison, runs, planes))
             write_text(paths.EXPLORER, text)
     except (InvalidData, InvalidRates, tables.InvalidResults, sweep.DamagedRun) as error:
