@@ -1,7 +1,7 @@
 """params.yaml: its schema, and one line for each value that is not accepted.
 
 The file is read as DVC reads it: YAML 1.2 by ruamel.yaml, so that `010` is ten for both, `1e-7` is a
-number, and a key that stands twice is rejected.
+number, and a duplicate key is rejected.
 """
 
 import datetime
@@ -66,7 +66,7 @@ def conflicts(*found: Conflict) -> PydanticCustomError:
 
 def _number(value: Any) -> Any:
     if isinstance(value, bool):
-        raise ValueError("a truth value")
+        raise ValueError("a boolean")
     return value
 
 
@@ -87,7 +87,7 @@ def _text(value: Any) -> Any:
 
 def _different(values: Any) -> Any:
     if values and len(set(values)) < len(values):
-        raise ValueError("a value stands twice")
+        raise ValueError("a duplicate value")
     return values
 
 
@@ -111,6 +111,7 @@ Seeds = Annotated[
     Different,
     Field(min_length=1, description="a list of different whole numbers from 0 to 2147483647, at least one"),
 ]
+Epochs = Annotated[Whole, Field(ge=1, le=100_000, description="a whole number from 1 to 100000")]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 NAME = "of at most 64 ASCII letters, digits, _ and -, the first a letter or digit"
 BATCH_SIZE = "a whole number from 1 to preprocess.training_images, or full"
@@ -165,6 +166,11 @@ class Network(Section):
         description="a list of at most 100 layer widths, whole numbers from 1 to 65536",
     )
 
+    activation: Literal[ACTIVATIONS] = Field(  # type: ignore[valid-type]
+        ACTIVATION, description=f"one of {', '.join(ACTIVATIONS)}"
+    )
+    optimizer: Optimizer = Field(OPTIMIZER, description=f"one of {OPTIMIZER_NAMES}")
+
     @model_validator(mode="after")
     def _layers_fit_in_memory(self):
         if sum(one * next_ for one, next_ in itertools.pairwise(self.hidden_layers)) > MAX_WEIGHTS:
@@ -172,16 +178,11 @@ class Network(Section):
             raise conflicts(Conflict("hidden_layers", list(self.hidden_layers), accepted))
         return self
 
-    activation: Literal[ACTIVATIONS] = Field(  # type: ignore[valid-type]
-        ACTIVATION, description=f"one of {', '.join(ACTIVATIONS)}"
-    )
-    optimizer: Optimizer = Field(OPTIMIZER, description=f"one of {OPTIMIZER_NAMES}")
-
 
 class Train(Section):
     """The settings that all models share."""
 
-    epochs: Whole = Field(ge=1, le=100_000, description="a whole number from 1 to 100000")
+    epochs: Epochs
     seeds: Seeds
 
 
@@ -218,14 +219,10 @@ class Model(Network):
         given = {name: getattr(self, name) for name in defaults}
         return {name: defaults[name] if value is None else value for name, value in given.items()}
 
-    def images_per_update(self, images: int) -> int:
-        """Return the batch size as a number: `full` means all `images` training images."""
-        return images_per_update(self.batch_size, images)
-
     def run_settings(self, images: int, epochs: int, seed: int) -> RunSettings:
         """Return the settings of one run of this model on `images` training images."""
         return RunSettings(
-            batch_size=self.images_per_update(images),
+            batch_size=images_per_update(self.batch_size, images),
             learning_rate=self.learning_rate,
             optimizer=self.optimizer,
             constants=tuple(self.constants().items()),
@@ -273,7 +270,7 @@ class Sweep(Section):
         None, min_length=1, description=f"a list of different names of {OPTIMIZER_NAMES}"
     )
     seeds: Seeds
-    epochs: Whole = Field(ge=1, le=100_000, description="a whole number from 1 to 100000")
+    epochs: Epochs
 
 
 class Params(Section):
@@ -497,7 +494,7 @@ def load_yaml(text: str) -> Any:
     """Parse YAML as DVC does.
 
     Raises:
-        InvalidParams: It is no YAML, or a mapping in it has a key that stands twice or is no text.
+        InvalidParams: It is no YAML, or a mapping in it has a duplicate key or one that is no text.
     """
     try:
         lines = list(map(printable, _key_errors(YAML(typ="safe").compose(text), "", set())))
@@ -519,11 +516,11 @@ def _shortened(key: str) -> str:
     return key if len(key) <= 64 else f"{key[:61]}..."
 
 
-KINDS = {"int": "a number", "float": "a number", "bool": "a truth value", "null": "nothing"}
+KINDS = {"int": "a number", "float": "a number", "bool": "a boolean", "null": "nothing"}
 
 
 def _key_errors(node: Node | None, at: str, seen: set[int]) -> Iterator[str]:
-    """Describe the keys that stand twice and those that are read as something else than text."""
+    """Describe the duplicate keys and those that are read as something else than text."""
     if id(node) in seen:  # an alias: of a mapping that it is in, say
         return
     seen.add(id(node))
@@ -550,7 +547,7 @@ def _key_errors(node: Node | None, at: str, seen: set[int]) -> Iterator[str]:
                 if isinstance(key, ScalarNode)
                 else ""
             )
-            yield f"line {line}: {name}: the key is {KINDS.get(kind, f'a {kind}')}, not a text{quotes}"
+            yield f"line {line}: {name}: the key is {KINDS.get(kind, f'a {kind}')}, not text{quotes}"
         elif re.search(r"[\ud800-\udfff]", text):
             yield f"line {line}: {name}: the key has half of a surrogate pair"
         elif text in first:
@@ -609,7 +606,7 @@ def _error_lines(error: Mapping, keys: tuple, raw: Any, schema: type[BaseModel])
 def _quotes(error_type: str, value: Any) -> str:
     """Say where quotes are missing, and where there should be none."""
     if error_type == "string_type" and (value is None or isinstance(value, int | float | datetime.date)):
-        return "; to be a text, it needs quotes"
+        return "; text needs quotes here"
     if error_type in ("int_type", "float_type") and isinstance(value, str):
         return "; a number has no quotes" if re.fullmatch(r"[+-]?[\d.]+(e[+-]?\d+)?", value, re.I) else ""
     return ""

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from descent.config import Params
+from descent.config import Params, images_per_update
 from descent.data import Dataset, Split
 from descent.files import finite, write_array, write_json, write_table
 from descent.metrics import EPOCH_METRICS, FINAL_METRICS
@@ -61,7 +61,8 @@ def write_model(
 ) -> None:
     """Write the results of a model whose runs all have this outcome; `accuracies` has one for each seed."""
     settings, epochs, seeds = params.models[name], params.train.epochs, params.seeds(name)
-    updates = -(-IMAGES // settings.images_per_update(IMAGES))
+    batch_size = images_per_update(settings.batch_size, IMAGES)
+    updates = -(-IMAGES // batch_size)
     loss, accuracy, distance = OUTCOMES[outcome]
     runs, tables = [], []
     for place, seed in enumerate(seeds):
@@ -87,7 +88,7 @@ def write_model(
     }
     metrics |= {
         "images": IMAGES,
-        "batch_size": settings.images_per_update(IMAGES),
+        "batch_size": batch_size,
         "updates": updates * epochs,
     }
     write_json(folder / "metrics.json", metrics | {"seeds": runs})
