@@ -73,7 +73,8 @@ repository:
 	    *) echo "this folder is not a git repository, which DVC needs: git init" ;; esac >&2; exit 1; }
 
 # $(INSTALLED) names the folder and the Python that .venv was made for. A folder that was moved, another PYTHON or one
-# that is gone makes .venv anew; an interrupted set-up leaves no such file. An empty file is not questioned.
+# that is gone makes .venv anew; an interrupted set-up leaves no such file.
+# With an empty $(INSTALLED), this check is skipped.
 MADE_FOR := import os, sys; print(ascii(os.getcwd()), sys.version_info[:2])
 CHOSEN := $(VENV)/bin/python $(if $(filter command environment,$(firstword $(origin PYTHON))),'$(PYTHON)')
 STALE := $(shell test ! -s $(INSTALLED) || for python in $(CHOSEN); do \

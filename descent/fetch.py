@@ -94,6 +94,11 @@ class Limits(NamedTuple):
     connect_seconds: float = 5
     silence_seconds: float = 30  # until the next byte
 
+    @property
+    def timeout(self) -> tuple[float, float]:
+        """The timeouts of a request: until there is a connection, and until the next byte."""
+        return self.connect_seconds, self.silence_seconds
+
 
 FILE_LIMITS = Limits(bytes=256 * 2**20, seconds=600)  # MNIST's largest file has 47 MB
 ARCHIVE_LIMITS = Limits(bytes=4 * 2**30, seconds=3600)  # EMNIST has 562 MB
@@ -149,7 +154,7 @@ def download(checksums: Mapping[str, str | None], folder: Path, places: Iterable
     Args:
         checksums: By the file's name, its SHA-256, as it is or gzipped; None if its source decides.
         folder: Where to put them.
-        places: Where they may be.
+        places: The sources to try, in this order.
 
     Returns:
         The SHA-256 of each file in `folder`.
@@ -264,7 +269,8 @@ def copy_source(source: str, checksum: str | None, folder: Path) -> RawDataset:
 def _read_own(source: str, place: str) -> tuple[str, dict[str, bytes], str]:
     """Return the format of a source, the files to write, and the checksum."""
     path = local_path(source)
-    if not path.is_dir() if path else urlsplit(source).path.lower().endswith(ONE_FILE):
+    one_file = not path.is_dir() if path else urlsplit(source).path.lower().endswith(ONE_FILE)
+    if one_file:
         with opened(source, ARCHIVE_LIMITS) as file:
             if _is_npz(file):
                 file.seek(0)
@@ -435,7 +441,7 @@ def _download(url: str, file: IO[bytes], limits: Limits) -> None:
     file.seek(0)
     file.truncate()
     size, deadline = 0, time.monotonic() + limits.seconds
-    with _session() as client, client.get(url, stream=True, timeout=limits[2:]) as response:
+    with _session() as client, client.get(url, stream=True, timeout=limits.timeout) as response:
         response.raise_for_status()
         body, title = response.raw, public_url(url).rpartition("/")[2]
         announced = body.length_remaining or 0
@@ -456,7 +462,7 @@ def _download(url: str, file: IO[bytes], limits: Limits) -> None:
 def _project_page(index: str) -> pypi_simple.ProjectPage:
     with _session() as client, pypi_simple.PyPISimple(index, session=client) as simple:
         try:
-            return simple.get_project_page(PACKAGE, timeout=FILE_LIMITS[2:])
+            return simple.get_project_page(PACKAGE, timeout=FILE_LIMITS.timeout)
         except (
             pypi_simple.NoSuchProjectError,
             pypi_simple.UnsupportedContentTypeError,

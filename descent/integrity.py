@@ -107,8 +107,8 @@ def resolve_conflict(text: str) -> str:
     if "<<<<<<< " not in text:
         raise ValueError(f"{LOCK}: has no conflict")
     ours, theirs = (_side(text, keep) for keep in ("<", "="))
-    theirs["stages"] = theirs.get("stages", {}) | ours.get("stages", {})
-    return yaml.dump(ours | {"stages": theirs["stages"]}, Dumper=yaml.CSafeDumper, sort_keys=False)
+    stages = theirs.get("stages", {}) | ours.get("stages", {})
+    return yaml.dump(ours | {"stages": stages}, Dumper=yaml.CSafeDumper, sort_keys=False)
 
 
 def _side(text: str, keep: str) -> dict:

@@ -7,6 +7,7 @@ variables that uv reads. Standard library only: it runs before anything else is 
 """
 
 import ast
+import contextlib
 import os
 import subprocess
 import sys
@@ -44,16 +45,16 @@ def uv_variables(pip: Mapping[str, str], environment: Mapping[str, str]) -> dict
         proxy = pip["proxy"] if "://" in pip["proxy"] else f"http://{pip['proxy']}"
         for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
             variables |= {name: proxy, name.lower(): proxy}
-    bundles = (pip.get("cert"), environment.get("REQUESTS_CA_BUNDLE"), environment.get("CURL_CA_BUNDLE"))
-    if bundle := next(filter(None, bundles), None):
+    bundle = pip.get("cert") or environment.get("REQUESTS_CA_BUNDLE") or environment.get("CURL_CA_BUNDLE")
+    if bundle:
         bundle = os.path.expanduser(bundle)
         variables["SSL_CERT_DIR" if os.path.isdir(bundle) else "SSL_CERT_FILE"] = bundle
     elif not environment.get("SSL_CERT_FILE") and not environment.get("SSL_CERT_DIR"):
         variables["UV_SYSTEM_CERTS"] = "1"
     if "client-cert" in pip:
         variables["SSL_CLIENT_CERT"] = os.path.expanduser(pip["client-cert"])
-    if "timeout" in pip or "default-timeout" in pip:
-        variables["UV_HTTP_TIMEOUT"] = pip.get("timeout") or pip["default-timeout"]
+    if timeout := pip.get("timeout") or pip.get("default-timeout"):
+        variables["UV_HTTP_TIMEOUT"] = timeout
     return variables
 
 
@@ -61,11 +62,11 @@ def writable_cache(environment: Mapping[str, str]) -> str:
     """Return uv's cache folder, or one in .venv where the home directory cannot be written."""
     home = environment.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     cache = environment.get("UV_CACHE_DIR") or os.path.join(home, "uv")
-    try:
+    with contextlib.suppress(OSError):
         os.makedirs(cache, exist_ok=True)
-    except OSError:
-        return os.path.join(sys.prefix, "cache")
-    return cache if os.access(cache, os.W_OK) else os.path.join(sys.prefix, "cache")
+        if os.access(cache, os.W_OK):
+            return cache
+    return os.path.join(sys.prefix, "cache")
 
 
 def main() -> None:
