@@ -46,3 +46,9 @@ def visit(browser):
     for context in contexts:
         context.close()
     assert [text for text in complaints if not text.startswith(("data:", "file:"))] == []
+
+
+def assert_headings_descend(page):
+    """Assert that the first heading of a page is h1, and that none is more than one level below the one before."""
+    levels = page.evaluate("[...document.querySelectorAll('h1,h2,h3,h4')].map(e => +e.tagName[1])")
+    assert levels[0] == 1 and all(b - a <= 1 for a, b in zip(levels, levels[1:], strict=False))

@@ -10,7 +10,7 @@ from descent import paths
 from descent.data import Dataset, Split
 from descent.engine.settings import RunSettings
 from descent.report.explorer import content, page
-from tests.browser.conftest import DESKTOP, PHONE
+from tests.browser.conftest import DESKTOP, PHONE, assert_headings_descend
 from tests.support import explorer
 from tests.support.small_params import ROOT
 
@@ -74,7 +74,7 @@ def chosen(page):
     return page.locator("#card-a .settings").inner_text()
 
 
-def draw(page, digit, tap=False):
+def draw(page, digit):
     """Draw the strokes of a digit on the canvas."""
     canvas = page.locator("#canvas")
     canvas.scroll_into_view_if_needed()
@@ -137,8 +137,7 @@ def test_every_control_has_a_name(open_page):
 
 
 def test_headings_descend_one_level_at_a_time(open_page):
-    levels = open_page().evaluate("[...document.querySelectorAll('h1,h2,h3,h4')].map(e => +e.tagName[1])")
-    assert levels[0] == 1 and all(b - a <= 1 for a, b in zip(levels, levels[1:], strict=False))
+    assert_headings_descend(open_page())
 
 
 # The sweep

@@ -7,7 +7,7 @@ import pytest
 
 from descent.report import render
 from descent.report.charts import DARK, FONT, LIGHT
-from tests.browser.conftest import DESKTOP, PHONE
+from tests.browser.conftest import DESKTOP, PHONE, assert_headings_descend
 from tests.support.report import CLASSES, QUESTION, example
 
 pytestmark = pytest.mark.browser
@@ -278,5 +278,4 @@ def test_every_chart_is_described_for_readers_who_cannot_see_it(open_page):
 
 
 def test_headings_descend_one_level_at_a_time(open_page):
-    levels = open_page().evaluate("[...document.querySelectorAll('h1,h2,h3,h4')].map(e => +e.tagName[1])")
-    assert levels[0] == 1 and all(b - a <= 1 for a, b in zip(levels, levels[1:], strict=False))
+    assert_headings_descend(open_page())

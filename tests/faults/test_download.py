@@ -187,7 +187,7 @@ def test_files_of_one_source_are_kept_when_the_next_is_tried(tmp_path, idx_folde
     assert requested == [f"/{name}.gz" for name in names[2:]] and is_complete(tmp_path / "raw", expected)
 
 
-def test_when_all_sources_fail_one_message_lists_each_with_its_reason(tmp_path, idx_folder, expected):
+def test_when_all_sources_fail_one_message_lists_each_with_its_reason(tmp_path, expected):
     with serving({}) as (empty, _), serving({f"/{FIRST}.gz": body(b"other")}) as (wrong, _):
         sources = [Source(str(tmp_path / "none")), Source(empty), Source(wrong)]
         with pytest.raises(DownloadFailed) as caught:
@@ -232,7 +232,7 @@ def test_an_invalid_data_source_exits_with_2(project, capsys, monkeypatch):
     assert err.count("\n") == 1 and "secret" not in err
 
 
-def test_piped_output_has_no_progress_bar(project, idx_folder, expected):
+def test_piped_output_has_no_progress_bar(project, idx_folder):
     with serving(gzipped(idx_folder)) as (url, _):
         process = start(project, url)
         out, err = process.communicate(timeout=120)
@@ -258,7 +258,7 @@ WITHOUT_PRIVILEGES = ("setpriv", "--bounding-set", "-dac_override,-dac_read_sear
 """Permissions bind root only without these two capabilities."""
 
 
-def test_a_folder_without_permission_is_reported(project, idx_folder, expected):
+def test_a_folder_without_permission_is_reported(project, idx_folder):
     folder = project / "data/raw"
     folder.mkdir(parents=True)
     folder.chmod(0o555)

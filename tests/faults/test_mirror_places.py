@@ -140,7 +140,7 @@ def test_a_subfolder_of_a_larger_repository(synced, monkeypatch, tmp_path, mirro
     assert mirror("sync", "--rev", "HEAD") == "MLflow agrees with DVC already\n"
 
 
-def test_without_a_repository_there_is_one_line(tmp_path, monkeypatch, mirror):
+def test_without_a_repository_there_is_one_line(monkeypatch, mirror):
     monkeypatch.chdir("/")
     for command in ("sync", "check", "ui", "server"):
         assert (
@@ -220,9 +220,9 @@ def said(repository):
     return (repository.folder / "said.txt").read_text()
 
 
-def until(condition, process, patience=300):
+def until(condition, process):
     """Wait for a condition while a process lives."""
-    end = time.monotonic() + patience
+    end = time.monotonic() + 300
     while not condition():
         assert process.poll() is None and time.monotonic() < end
         time.sleep(0.3)

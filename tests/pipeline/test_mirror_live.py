@@ -131,7 +131,7 @@ def test_a_store_that_cannot_be_used_costs_one_warning(example, tmp_path, place)
     assert warnings[0].endswith(REMEDY) and "secret" not in warnings[0]
 
 
-def test_a_server_that_never_answers_is_not_waited_for(example, monkeypatch):
+def test_a_server_that_never_answers_is_not_waited_for(example):
     with socket.create_server(("127.0.0.1", 0)) as server:
         uri = f"http://127.0.0.1:{server.getsockname()[1]}"
         program = "import sys; sys.argv[1:] = ['slow']; import dvc_mlflow.live; m = sys.modules['dvc_mlflow.live']; m.PATIENCE_S = 12; exec(open('train.py').read())"

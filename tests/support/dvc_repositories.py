@@ -1,6 +1,5 @@
 """Small DVC repositories of several shapes, made by DVC itself, that the tests mirror."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -276,8 +275,3 @@ stages:
 }
 """In the form of this project: models with seeds, a served model, a sweep."""
 MODELS = ("slow", "fast", "wild")
-
-
-def shown(value: object) -> str:
-    """A value in one line."""
-    return json.dumps(value, sort_keys=True)

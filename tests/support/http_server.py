@@ -42,14 +42,14 @@ def truncated(content: bytes) -> Answer:
     return body(content[: len(content) // 2], Content_Length=len(content))
 
 
-def endless(piece: bytes = bytes(2**16)) -> Answer:
+def endless() -> Answer:
     """Announce no length and send until the client closes."""
 
     def answer(handler):
         handler.send_response(200)
         handler.end_headers()
         while True:
-            handler.wfile.write(piece)
+            handler.wfile.write(bytes(2**16))
 
     return answer
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 
-def write_network(path: Path, dtype: str) -> None:
+def write_keras_file(path: Path, dtype: str) -> None:
     """Write an untrained network from 4 x 4 values of type `dtype` to three classes."""
     from descent.engine.backend import keras
 

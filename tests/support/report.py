@@ -1,5 +1,7 @@
 """A small report made by hand: any number of models, with words that try to become HTML or Markdown."""
 
+import re
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -57,6 +59,14 @@ def example(models: int = 3, seeds: int = 2) -> Example:
     random = np.random.default_rng(0)
     images = Split(random.integers(0, 255, (20, 14, 14), dtype=np.uint8), np.arange(20, dtype=np.uint8) % 5)
     return Example(params, tables, _contents(names), images, images)
+
+
+def svg_widths(folder: Path) -> dict[str, float]:
+    """Return the width in pixels of each figure in a folder, by the name of its file."""
+    found = {
+        path.name: re.search(r'<svg[^>]* width="([\d.]+)"', path.read_text()) for path in folder.glob("*.svg")
+    }
+    return {name: float(match[1]) for name, match in found.items() if match}
 
 
 def _status(name: str, names: list[str]) -> str:

@@ -12,8 +12,8 @@ from descent.data import Dataset, Split
 from descent.files import finite, write_array, write_json, write_table
 from descent.metrics import EPOCH_METRICS, FINAL_METRICS
 from descent.results import best_seed, status, worst_status
+from tests.support.small_params import ROOT
 
-ROOT = Path(__file__).parents[2]
 CLASSES, HEIGHT, WIDTH, IMAGES = 5, 6, 4, 40
 GUESSING = np.log(CLASSES)
 
@@ -28,7 +28,7 @@ OUTCOMES = {
 """What a run of each status ends with; all start at 1.03 times guessing."""
 
 
-def small_dataset() -> Dataset:
+def noise_dataset() -> Dataset:
     """Return three splits of random images."""
     random = np.random.default_rng(0)
     splits = [

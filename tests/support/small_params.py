@@ -1,7 +1,10 @@
 """A params.yaml for the small synthetic dataset: the project's own, with its checksums and sizes."""
 
 import hashlib
+import io
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from dvc.utils.serialize import load_yaml as load_as_dvc
 from ruamel.yaml import YAML
@@ -32,6 +35,28 @@ def write_yaml(path: Path, content: dict) -> None:
     yaml = YAML()
     yaml.default_flow_style = False
     yaml.dump(content, path)
+
+
+def dumped(content: dict) -> str:
+    """Return a mapping as the text of a YAML file."""
+    text = io.StringIO()
+    YAML().dump(content, text)
+    return text.getvalue()
+
+
+def places(value: Any, at: tuple = ()) -> Iterator[tuple]:
+    """Yield every place in nested mappings and lists but the outermost, as a tuple of keys."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, entry in inner:
+        yield (*at, key)
+        yield from places(entry, (*at, key))
+
+
+def parent(value: Any, place: tuple) -> Any:
+    """Return the mapping or list that has this place."""
+    for key in place[:-1]:
+        value = value[key]
+    return value
 
 
 def shrink(params: dict, idx_folder: Path) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from descent.config import InvalidParams, Model, Params, read_params, read_params_or_exit
 from descent.engine.optimizers import OPTIMIZERS
-from tests.support.small_params import ROOT, error_lines
+from tests.support.small_params import ROOT, error_lines, parent, places
 
 TEXT = (ROOT / "params.yaml").read_text()
 MISSING = object()
@@ -268,24 +268,12 @@ values = st.recursive(
 )
 
 
-def places(value, at=()):
-    """Yield every place in nested mappings and lists, as a tuple of keys."""
-    yield at
-    for key, inner in (
-        value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    ):
-        yield from places(inner, (*at, key))
-
-
 @settings(deadline=None)
 @given(st.data())
 def test_any_value_in_any_place_is_accepted_or_rejected_with_a_line(tmp_path_factory, data):
     raw = yaml.safe_load(TEXT)
-    place = data.draw(st.sampled_from([place for place in places(raw) if place]))
-    section = raw
-    for key in place[:-1]:
-        section = section[key]
-    section[place[-1]] = data.draw(values)
+    place = data.draw(st.sampled_from(list(places(raw))))
+    parent(raw, place)[place[-1]] = data.draw(values)
     read_or_reject(tmp_path_factory, yaml.safe_dump(raw))
 
 

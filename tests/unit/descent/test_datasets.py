@@ -57,7 +57,7 @@ def known(idx_folder):
     )
 
 
-def test_obtain_writes_files_and_their_description(known, idx_folder, tmp_path):
+def test_obtain_writes_files_and_their_description(known, tmp_path):
     description = obtain("bars", known, tmp_path, {})
     assert (description.title, description.format) == ("Bars", "idx")
     assert {path.name for path in tmp_path.iterdir()} == {*IDX_FILES, "dataset.json"}

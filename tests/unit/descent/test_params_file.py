@@ -1,6 +1,5 @@
 """params.yaml as a file: how it is read, how DVC rewrites it, what is rejected before anything runs."""
 
-import io
 import shutil
 
 import pytest
@@ -8,10 +7,9 @@ from dvc.utils.hydra import apply_overrides
 from dvc.utils.serialize import load_yaml as load_as_dvc
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ruamel.yaml import YAML
 
 from descent.config import InvalidParams, load_yaml, own_dataset_entry, read_params
-from tests.support.small_params import ROOT, error_lines, read_yaml, write_yaml
+from tests.support.small_params import ROOT, dumped, error_lines, read_yaml, write_yaml
 
 FILE = ROOT / "params.yaml"
 TEXT = FILE.read_text()
@@ -157,16 +155,10 @@ def test_a_study_of_the_only_model_is_accepted_and_no_study_is_not(errors):
     raw = read_yaml(FILE)
     raw["models"] = {"only": raw["models"]["baseline"]}
     raw["studies"] = {"a": {"models": ["only"], "question": "How good is it?"}}
-    assert dump_errors(errors, raw) == []
+    assert errors(dumped(raw)) == []
     raw["studies"] = {}
-    (line,) = dump_errors(errors, raw)
+    (line,) = errors(dumped(raw))
     assert line.startswith("studies: {} is not accepted; accepted: at least one study")
-
-
-def dump_errors(errors, raw) -> list[str]:
-    text = io.StringIO()
-    YAML().dump(raw, text)
-    return errors(text.getvalue())
 
 
 # Defaults

@@ -1,17 +1,15 @@
 """Any edit of params.yaml that cannot work gets clear lines, and nothing is written."""
 
 import copy
-import io
 import re
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ruamel.yaml import YAML
 
 from descent.config import load_yaml
 from stages import download
-from tests.support.small_params import ROOT, error_lines
+from tests.support.small_params import ROOT, dumped, error_lines, parent, places
 
 TEXT = (ROOT / "params.yaml").read_text()
 LIST = "[x, x, x, x, x, x, x, x, x]"
@@ -100,21 +98,6 @@ VALUES = [*SCALARS, [], {}, [[]], [[8]], [None], [True], [1.5], ["full", "full"]
 OPERATIONS = ("delete", "rename", "copy", "swap", "replace", "list", "mapping", "append", "insert")
 
 
-def places(value, at=()):
-    """Yield every place in nested mappings and lists but the outermost, as a tuple of keys."""
-    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, entry in inner:
-        yield (*at, key)
-        yield from places(entry, (*at, key))
-
-
-def parent(raw, place):
-    """Return the mapping or list that has this place."""
-    for key in place[:-1]:
-        raw = raw[key]
-    return raw
-
-
 def mutate(raw: dict, data: st.DataObject) -> None:
     """Change one place of the parameters as an editor might, or as nobody would."""
     place, other = (data.draw(st.sampled_from(list(places(raw)))) for _ in range(2))
@@ -141,11 +124,10 @@ def mutate(raw: dict, data: st.DataObject) -> None:
 @settings(deadline=None, max_examples=150)
 @given(st.data())
 def test_a_change_of_the_structure_is_accepted_or_named(tmp_path_factory, data):
-    raw, text = load_yaml(TEXT), io.StringIO()
+    raw = load_yaml(TEXT)
     for _ in range(data.draw(st.integers(1, 3))):
         mutate(raw, data)
-    YAML().dump(raw, text)
-    lines = error_lines(tmp_path_factory.getbasetemp() / "structure.yaml", text.getvalue())
+    lines = error_lines(tmp_path_factory.getbasetemp() / "structure.yaml", dumped(raw))
     assert all(map(is_clear, lines)), lines
 
 
@@ -153,10 +135,9 @@ def test_a_change_of_the_structure_is_accepted_or_named(tmp_path_factory, data):
     "place", [pytest.param(place, id=".".join(map(str, place))) for place in places(load_yaml(TEXT))]
 )
 def test_a_line_names_the_place_and_the_value(tmp_path, place):
-    raw, text = load_yaml(TEXT), io.StringIO()
+    raw = load_yaml(TEXT)
     parent(raw, place)[place[-1]] = {"nonsense": -1}
-    YAML().dump(raw, text)
-    lines = error_lines(tmp_path / "params.yaml", text.getvalue())
+    lines = error_lines(tmp_path / "params.yaml", dumped(raw))
     keys = [key for key in place if isinstance(key, str)]
     about = [line for line in lines if re.match(rf"{re.escape('.'.join(keys))}\b", line)]
     assert about and all(map(is_clear, lines)), lines

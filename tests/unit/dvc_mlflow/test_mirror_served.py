@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from dvc_mlflow.models import _write_keras
-from tests.support.keras_file import write_network
+from tests.support.keras_file import write_keras_file
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     made = tmp_path_factory.mktemp("served")
-    write_network(made / "network.keras", dtype="uint8")
+    write_keras_file(made / "network.keras", dtype="uint8")
     _write_keras(made / "model", made / "network.keras", "0" * 32, "m-" + "0" * 32)
     return made / "model"
 

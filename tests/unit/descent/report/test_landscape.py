@@ -8,7 +8,7 @@ import pytest
 from descent.config import Model
 from descent.report import landscape
 from descent.report.landscape import ASPECT, Frame, frame_around, levels, regions
-from tests.support.results import make_params, small_dataset
+from tests.support.results import make_params, noise_dataset
 
 WIDTHS = (12, 7, 5, 3)
 SIZE = sum((a + 1) * b for a, b in zip(WIDTHS, WIDTHS[1:], strict=False))
@@ -107,7 +107,7 @@ def study(excluded=(), **changes):
         )
         for name, far in zip(names, (1, 0.001, 1e12), strict=True)
     }
-    return landscape.study_landscape(models, paths, excluded, small_dataset().train, 5)
+    return landscape.study_landscape(models, paths, excluded, noise_dataset().train, 5)
 
 
 def test_short_trajectories_get_a_magnified_frame():

@@ -10,7 +10,7 @@ from markdown_it import MarkdownIt
 from descent.metrics import FINAL_METRICS
 from descent.report import sentences, tables
 from descent.report.tables import DIFFERENCES, Tables
-from tests.support.results import OUTCOMES, make_params, small_dataset, sweep_table, write_model
+from tests.support.results import OUTCOMES, make_params, noise_dataset, sweep_table, write_model
 
 
 def study(**changes) -> pd.DataFrame:
@@ -50,13 +50,13 @@ def difference(**changes) -> pd.DataFrame:
     return pd.DataFrame([dict(zip(DIFFERENCES, values, strict=True)) | changes])
 
 
-def answered(rows=None, found=None, sweep=None):
+def answered(rows=None, found=None):
     rows = study() if rows is None else rows
     history = pd.concat([runs("a"), runs("b")])
     empty = pd.DataFrame({"study": []})
     found = difference() if found is None else found
     return sentences.answer_study(
-        "s", "Which?", rows, Tables(rows, history, found, empty, empty, empty, empty, sweep)
+        "s", "Which?", rows, Tables(rows, history, found, empty, empty, empty, empty, None)
     )
 
 
@@ -155,11 +155,11 @@ def test_one_seed_has_no_interval_and_two_have_one_degree_of_freedom():
 # The sentences that explain
 
 
-def explained(accuracies, final=(0.95, 0.90), **changes):
+def explained(accuracies, **changes):
     """Explain models `a` (500 updates an epoch) and `b` (100), from the accuracies of b by epoch."""
-    a = runs("a", accuracies=(0.1, 0.90, final[0]), per_epoch=500)
+    a = runs("a", accuracies=(0.1, 0.90, 0.95), per_epoch=500)
     b = runs("b", losses=(2.3,) * len(accuracies), accuracies=accuracies, per_epoch=100)
-    rows = study(validation_accuracy_mean=list(final), **{"updates": [1000, 700]} | changes)
+    rows = study(**{"updates": [1000, 700]} | changes)
     return sentences.updates_explain(rows, pd.concat([a, b]))
 
 
@@ -376,7 +376,7 @@ def whole(folder, models, statuses, **params):
     params = make_params(models, **params)
     for name, status in statuses.items():
         write_model(folder / name, params, name, status)
-    tables.write(tables.compute(params, tables.read_results(params, folder), small_dataset()), folder)
+    tables.write(tables.compute(params, tables.read_results(params, folder), noise_dataset()), folder)
     return sentences.contents(params, tables.read_tables(folder))
 
 

@@ -11,7 +11,7 @@ from sklearn.metrics import confusion_matrix
 from descent.metrics import FINAL_METRICS
 from descent.report import sentences, tables
 from descent.report.tables import InvalidResults
-from tests.support.results import CLASSES, OUTCOMES, make_params, small_dataset, write_model
+from tests.support.results import CLASSES, OUTCOMES, make_params, noise_dataset, write_model
 
 MODELS = {
     "good": {"batch_size": 8},
@@ -43,7 +43,7 @@ def results(params, models):
 
 @pytest.fixture(scope="module")
 def computed(params, results):
-    return tables.compute(params, results, small_dataset())
+    return tables.compute(params, results, noise_dataset())
 
 
 def test_comparison_has_a_row_per_study_and_model_in_the_order_of_params(results):
@@ -51,7 +51,7 @@ def test_comparison_has_a_row_per_study_and_model_in_the_order_of_params(results
         "second": {"question": "?", "models": ["slow", "good"]},
         "first": {"question": "?", "models": ["good", "12"]},
     }
-    found = tables.compare(make_params(MODELS, studies=studies), results, small_dataset())
+    found = tables.compare(make_params(MODELS, studies=studies), results, noise_dataset())
     pairs = [("second", "slow"), ("second", "good"), ("first", "good"), ("first", "12")]
     assert list(zip(found.study, found.model, strict=True)) == pairs
 
@@ -66,14 +66,14 @@ def test_comparison_has_mean_and_deviation_over_the_seeds_of_every_metric(comput
     assert (row.pixels, row.classes) == (24, 5)
 
 
-def test_comparison_with_a_value_not_finite_or_one_seed_is_empty_there(params, models, tmp_path):
+def test_comparison_with_a_value_not_finite_or_one_seed_is_empty_there(tmp_path):
     params = make_params({"good": {}}, seeds=[4])
     write_model(tmp_path / "good", params, "good", "learned")
     path = tmp_path / "good" / "metrics.json"
     metrics = json.loads(path.read_text())
     metrics["seeds"][0]["train_loss"] = None
     path.write_text(json.dumps(metrics))
-    row = tables.compare(params, tables.read_results(params, tmp_path), small_dataset()).iloc[0]
+    row = tables.compare(params, tables.read_results(params, tmp_path), noise_dataset()).iloc[0]
     assert (
         row.seeds == 1 and np.isnan([row.train_loss_mean, row.test_accuracy_std, row.test_accuracy_low]).all()
     )
@@ -136,7 +136,7 @@ def test_differences_agree_with_scipy(params, results):
     labels = np.zeros(10, dtype=int)
     correct = {"good": 9, "slow": 2, "12": 0, "NA": 0}  # of ten images
     predictions = {name: np.eye(5)[(np.arange(10) >= n).astype(int)] for name, n in correct.items()}
-    comparison = tables.compare(params, results, small_dataset())
+    comparison = tables.compare(params, results, noise_dataset())
     row = tables.differences(comparison, results, predictions, labels).iloc[0]
     pairs = [results[name].final("validation_accuracy") for name in ("good", "slow")]
     expected = stats.ttest_rel(*pairs)
@@ -148,7 +148,7 @@ def test_differences_agree_with_scipy(params, results):
 def test_best_seeds_predictions_are_counted(computed, results, models):
     best, seeds = results["good"].metrics["best_seed"], results["good"].seeds
     predicted = np.load(models / "good" / "test_probabilities.npy")[seeds.index(best)].argmax(axis=1)
-    expected = confusion_matrix(small_dataset().test.labels, predicted, labels=range(CLASSES))
+    expected = confusion_matrix(noise_dataset().test.labels, predicted, labels=range(CLASSES))
     found = computed.confusion[computed.confusion.model == "good"]
     assert (found.pivot(index="true", columns="predicted", values="images").to_numpy() == expected).all()
 
@@ -183,7 +183,7 @@ def test_damaged_file_is_named_in_one_line(name, tmp_path):
     write_model(tmp_path / "good", params, "good", "learned")
     (tmp_path / "good" / name).write_bytes(b"")
     with pytest.raises(InvalidResults, match="good.*cannot be read: .*`dvc repro`") as error:
-        tables.compute(params, tables.read_results(params, tmp_path), small_dataset())
+        tables.compute(params, tables.read_results(params, tmp_path), noise_dataset())
     assert "\n" not in str(error.value)
 
 
@@ -206,7 +206,7 @@ def test_results_of_other_seeds_are_rejected(tmp_path):
 def test_one_model_with_one_seed_and_one_epoch_has_tables(status, tmp_path):
     params = make_params({"only": {"batch_size": "full"}}, seeds=[3], epochs=1)
     write_model(tmp_path / "only", params, "only", status)
-    found = tables.compute(params, tables.read_results(params, tmp_path), small_dataset())
+    found = tables.compute(params, tables.read_results(params, tmp_path), noise_dataset())
     tables.write(found, tmp_path)
     assert len(found.comparison) == 1 and found.differences.empty
 
@@ -225,7 +225,7 @@ def test_tuned_models_are_compared_with_others_over_the_seeds_that_both_have(tmp
         "m": [2, 1],
         "n": [2, 1],
     }
-    computed = tables.compute(params, results, small_dataset())
+    computed = tables.compute(params, results, noise_dataset())
     first = computed.differences.iloc[0]
     assert (first.other, first.pairs) == ("m", 2)
     assert first.difference == pytest.approx((0.93 - 0.89 + 0.91 - 0.88) / 2)
@@ -239,7 +239,7 @@ def test_models_without_a_common_seed_have_a_difference_and_no_test(tmp_path):
     params = make_params({"fixed": {}}, tuned=tuned, studies=studies).with_rates({"m": 0.1})
     for name, found in {"fixed": [0.9, 0.9, 0.9], "m": [0.8]}.items():
         write_model(tmp_path / params.results(name), params, name, "learned", found)
-    computed = tables.compute(params, tables.read_results(params, tmp_path), small_dataset())
+    computed = tables.compute(params, tables.read_results(params, tmp_path), noise_dataset())
     row = computed.differences.iloc[0]
     assert row.pairs == 0 and row.difference == pytest.approx(0.1) and np.isnan(row.p_seeds)
     tables.write(computed, tmp_path)
