@@ -126,7 +126,7 @@ export function mark(side) {
 }
 
 /** @param {[number, number]} range @param {boolean} log @returns {number[]} */
-export function ticks([low, high], log) {
+function ticks([low, high], log) {
   if (!log) return [0, 1, 2, 3, 4].map((place) => low + ((high - low) * place) / 4);
   const powers = [];
   const steps = Math.log10(high / low) > 2.2 ? [1] : [1, 2, 5];

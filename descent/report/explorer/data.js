@@ -32,6 +32,9 @@ export const studied = data.runs.filter((/** @type {Run} */ run) => run.model);
 /** Whether the classes are called by their numbers. */
 export const numbered = data.classes.every((/** @type {string} */ name, /** @type {number} */ place) => name === String(place));
 
+/** Whether the name of a class needs more room than a number. */
+export const longNames = data.classes.some((/** @type {string} */ name) => name.length > 3);
+
 const NONE = 65535;
 const decoded = new Map();
 

@@ -56,7 +56,7 @@ function mixed(a, b, share) {
 }
 
 /** @param {string} color such as "#0072b2" @returns {number[]} */
-export function channels(color) {
+function channels(color) {
   return [1, 3, 5].map((at) => parseInt(color.slice(at, at + 2), 16));
 }
 

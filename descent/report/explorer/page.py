@@ -17,7 +17,7 @@ MODULES = (
 """The JavaScript modules; each imports only from those before it."""
 
 IMPORT = re.compile(r"^import (\{[^}]*\}) from \"\./(\w+)\.js\";$", re.MULTILINE)
-EXPORT = re.compile(r"^export (?=(?:async )?(?:function|const|let|class) (\w+))", re.MULTILINE)
+EXPORT = re.compile(r"^export (?=(?:function|const|class) (\w+))", re.MULTILINE)
 
 
 def page(content: dict[str, Any]) -> str:
@@ -59,7 +59,8 @@ def colors() -> str:
 
 def _properties(theme: dict[str, Any]) -> str:
     named = {key: theme[key] for key in ("paper", "ink", "faint", "grid", "empty", "diagonal")}
-    named |= {f"model-{place}": color for place, color in enumerate(theme["models"])}
+    # The chosen and the pinned run have the colors of the first two models.
+    named |= {f"model-{place}": color for place, color in enumerate(theme["models"][:2])}
     named |= {f"surface-{place}": color for place, color in enumerate(theme["surface"])}
     named |= {f"mistakes-{place}": color for place, color in enumerate(theme["mistakes"])}
     return " ".join(f"--{name}: {color};" for name, color in named.items())

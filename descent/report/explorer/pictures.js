@@ -1,7 +1,7 @@
 // Images, rows of images with what two runs answer, confusion matrices.
 
-import { answerOf, data, pixelsOf } from "./data.js";
-import { channels, context, html, property, ramp } from "./elements.js";
+import { answerOf, data, longNames, pixelsOf } from "./data.js";
+import { context, html, property, ramp } from "./elements.js";
 
 /** Draws an image, dark ink on white paper in either theme. @param {ArrayLike<number>} pixels @param {number} width of the image */
 export function paint(canvas, pixels, width) {
@@ -37,9 +37,9 @@ function verdict(side, run, frame, image) {
 export class Row {
   /** @param {HTMLElement} host @param {number[]} images */
   constructor(host, images) {
-    host.classList.toggle("long", data.classes.some((/** @type {string} */ name) => name.length > 3));
+    host.classList.toggle("long", longNames);
     this.tiles = images.map((image) => {
-      const words = html("div", { class: "verdicts" });
+      const words = html("div");
       host.append(html("figure", { class: "tile" }, picture(image), words));
       return { image, words };
     });
@@ -54,11 +54,11 @@ export class Row {
 }
 
 /** Twelve images, from those that most runs classify correctly to those that few do. @param {import("./data.js").Run[]} runs */
-export function fromEasyToHard(runs, wanted = 12) {
+export function fromEasyToHard(runs) {
   const places = Array.from({ length: data.viewed }, (_, image) => image);
   const right = places.map((image) => runs.filter((run) => answerOf(run, run.epochs.length - 1, image).correct).length);
   const order = places.sort((a, b) => right[b] - right[a] || a - b);
-  const shown = Math.min(wanted, order.length);
+  const shown = Math.min(12, order.length);
   const found = [];
   for (let place = 0; place < shown; place++) {
     // Most images are easy: the square root gives the hard ones more room.
@@ -81,10 +81,9 @@ export function confusion(canvas, run, frame) {
     if (correct) right++;
   }
   const labelled = classes <= NUMBERED_CLASSES;
-  const long = data.classes.some((/** @type {string} */ name) => name.length > 3);
   const side = 300;
   const top = labelled ? 18 : 2;
-  const left = labelled && long ? 58 : top;
+  const left = labelled && longNames ? 58 : top;
   const [wide, high] = [(side - left) / classes, (side - top) / classes];
   const found = context(canvas, side, side);
   const shades = [0, 1, 2, 3].map((place) => property(`mistakes-${place}`));
@@ -100,8 +99,7 @@ export function confusion(canvas, run, frame) {
     const [x, y] = [left + predicted * wide, top + truth * high];
     found.fillRect(x + 0.5, y + 0.5, wide - 1, high - 1);
     if (value && labelled) {
-      const bright = channels(property("paper"))[0] > 128;
-      found.fillStyle = bright ? "#1f2328" : property("ink");
+      found.fillStyle = property("ink");
       found.fillText(String(value), x + wide / 2, y + high / 2);
     }
   });
@@ -120,12 +118,12 @@ export function confusion(canvas, run, frame) {
   return `${share}. Most often it takes ${truth} for ${predicted}: ${counts[worst]} times.`;
 }
 
-/** The misclassified images with the highest probability. @param {import("./data.js").Run} run @param {number} frame @returns {number[]} */
-export function worstMistakes(run, frame, wanted = 6) {
+/** At most six misclassified images, those with the highest probability. @param {import("./data.js").Run} run @param {number} frame @returns {number[]} */
+export function worstMistakes(run, frame) {
   const wrong = [];
   for (let image = 0; image < data.viewed; image++) {
     const answer = answerOf(run, frame, image);
     if (!answer.correct && answer.predicted !== null) wrong.push({ image, percent: answer.percent });
   }
-  return wrong.sort((a, b) => b.percent - a.percent || a.image - b.image).slice(0, wanted).map(({ image }) => image);
+  return wrong.sort((a, b) => b.percent - a.percent || a.image - b.image).slice(0, 6).map(({ image }) => image);
 }

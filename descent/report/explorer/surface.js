@@ -43,7 +43,7 @@ export class Surface {
       const points = run.trajectory.map((point, place) => this.place(run, place));
       const known = points.filter((point) => point !== null);
       const path = known.map(([x, y], place) => `${place ? "L" : "M"}${x.toFixed(1)},${y.toFixed(1)}`).join("");
-      if (known.length > 1) parts.push(svg("path", { d: path, class: `casing` }), svg("path", { d: path, class: `line ${side}` }));
+      if (known.length > 1) parts.push(svg("path", { d: path, class: "casing" }), svg("path", { d: path, class: `line ${side}` }));
       if (run.trajectory.length <= 24) for (const [x, y] of known.slice(1)) parts.push(svg("circle", { cx: x, cy: y, r: 3, class: `dot ${side}` }));
       const inside = known.filter(([x, y]) => x >= 0 && x <= WIDTH_PX && y >= 0 && y <= HEIGHT_PX);
       if (inside.length < points.length) {
@@ -108,7 +108,7 @@ export class Surface {
       }
     }
     context.putImageData(image, 0, 0);
-    const stops = colors.map((color, place) => html("span", { style: `background:${color}`, "aria-hidden": "true" }));
+    const stops = colors.map((color) => html("span", { style: `background:${color}`, "aria-hidden": "true" }));
     this.legend.replaceChildren(`loss ${number(Math.exp(low), 2)} `, ...stops, ` ${number(Math.exp(high), 2)}`);
   }
 }

@@ -265,22 +265,22 @@ function drawSurface() {
 }
 
 function drawPair() {
-  byId("pair").replaceChildren(...shownRuns().map(({ side, run }) => html("div", { class: "half", "data-side": side },
+  byId("pair").replaceChildren(...shownRuns().map(({ side, run }) => html("div", { "data-side": side },
     html("h3", {}, html("span", { class: `key ${side}` }, side.toUpperCase()), ` ${run.model ?? settings(run)}`),
     html("div", { class: "matrix" },
       html("figure", {}, html("figcaption", {}, "Confusion matrix ", html("span", {}, "rows: true class, columns: predicted")), html("canvas", { role: "img" })),
-      html("figure", { class: "wrongs" }, html("figcaption", {}, "Most confident mistakes"), html("div", { class: "mistakes" }))),
+      html("figure", {}, html("figcaption", {}, "Most confident mistakes"), html("div", { class: "mistakes" }))),
     html("p", { class: "note sum" }))));
 }
 
 let drawnFrames = "";
 
-/** Draws what depends on the time: the marks at once, pictures only when a run reaches another epoch. */
 function drawTime() {
   drawnFrames = "";
   moveMarks();
 }
 
+/** Draws what depends on the time: the marks at once, pictures only when a run reaches another epoch. */
 function moveMarks() {
   const shown = shownRuns().map(({ side, run }) => ({ side, run, at: placeAt(run, state.time) }));
   for (const { side, run, at } of shown) {
