@@ -416,11 +416,13 @@ def _error_domain(cells: pd.DataFrame) -> list[float]:
     return [float(min(low, high / 2)), float(high)]
 
 
-Axis = tuple[str, str, list[str]]
+HeatAxis = tuple[str, str, list[str]]
 """Of a heat map: its field, its title, and the words along it."""
 
 
-def _heat_map(table: pd.DataFrame, columns: Axis, rows: Axis, tooltip: list[alt.Tooltip]) -> alt.Chart:
+def _heat_map(
+    table: pd.DataFrame, columns: HeatAxis, rows: HeatAxis, tooltip: list[alt.Tooltip]
+) -> alt.Chart:
     """Prepare a heat map; labels that are wider than a column stand upright."""
     upright = f"width / {len(columns[2])} < {7 * max(map(len, columns[2]))}"
     turned = {"Angle": (-90, 0), "Align": ("'right'", "'center'"), "Baseline": ("'middle'", "'top'")}

@@ -110,7 +110,7 @@ def study_landscape(
     if not spanning or not same_network(list(models.values())):
         return pd.DataFrame(columns=TRAJECTORY_COLUMNS[1:]), pd.DataFrame(columns=SURFACE_COLUMNS[1:])
     settings = models[next(iter(spanning))]
-    rows = np.linspace(0, len(training.labels), min(IMAGES, len(training.labels)), endpoint=False).astype(int)
+    rows = sampled_rows(len(training.labels))
     inputs = training.images[rows].reshape(len(rows), -1) / 255.0
     widths = (inputs.shape[1], *settings.hidden_layers, classes)
     projected, surfaces = [], []
@@ -201,6 +201,11 @@ def frame_around(points: np.ndarray) -> Frame:
     (x, y), (wide, tall) = (low + high) / 2, high - low
     half = max(wide, tall / ASPECT, 1e-9) * (1 + 2 * MARGIN) / 2
     return Frame(x - half, x + half, y - half * ASPECT, y + half * ASPECT)
+
+
+def sampled_rows(count: int) -> np.ndarray:
+    """Return the rows of IMAGES images, or of all where there are fewer, spread evenly over `count`."""
+    return np.linspace(0, count, min(IMAGES, count), endpoint=False).astype(int)
 
 
 def loss_surface(

@@ -146,13 +146,14 @@ def _charts(
         parts += [rows for _, rows in grid[grid.batch_size.isin(sizes)].groupby("batch_size")]
         found["sweep"] = [charts.sweep_heat_map(rows, comparison, models) for rows in parts]
     for model in names:
+        if f"{model}-mistakes" not in contents.captions:
+            continue
         matrix, mistakes = (
             table[table.model == model].drop(columns="model") for table in (tables.confusion, tables.mistakes)
         )
-        if f"{model}-mistakes" in contents.captions:
-            found[f"{model}-mistakes"] = [charts.confusion_matrix(matrix, classes)]
-            if len(mistakes):
-                found[f"{model}-mistakes"].append(charts.worst_mistakes(mistakes, test.images, classes))
+        found[f"{model}-mistakes"] = [charts.confusion_matrix(matrix, classes)]
+        if len(mistakes):
+            found[f"{model}-mistakes"].append(charts.worst_mistakes(mistakes, test.images, classes))
     return found
 
 

@@ -4,7 +4,7 @@ import math
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -128,9 +128,14 @@ def _unreadable(path: Path, error: Exception) -> InvalidResults:
     return InvalidResults(f"{path}: cannot be read: {reason}; `dvc repro` trains the model again")
 
 
-def _read_array(path: Path) -> np.ndarray:
+def read_array(path: Path, mmap_mode: Literal["r"] | None = None) -> np.ndarray:
+    """Read an array of a model's results.
+
+    Raises:
+        InvalidResults: It is missing or cannot be read.
+    """
     try:
-        return np.load(path, allow_pickle=False)
+        return np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise _unreadable(path, error) from None
 
@@ -384,7 +389,7 @@ def _over_images(ours: np.ndarray, theirs: np.ndarray) -> dict[str, Any]:
 
 def _best_predictions(result: Result) -> np.ndarray:
     """Read the test probabilities (images, classes) of a model's best seed."""
-    probabilities = _read_array(result.folder / "test_probabilities.npy")
+    probabilities = read_array(result.folder / "test_probabilities.npy")
     return probabilities[result.seeds.index(result.metrics["best_seed"])]
 
 
@@ -424,7 +429,7 @@ def _landscapes(
     drawn = []
     for name, study in params.studies.items():
         models = {model: params.models[model] for model in study.models}
-        paths_of = {model: _read_array(results[model].folder / "trajectory.npy") for model in models}
+        paths_of = {model: read_array(results[model].folder / "trajectory.npy") for model in models}
         far = [model for model in models if results[model].metrics["status"] in landscape.EXCLUDED]
         if len({results[model].seeds[0] for model in models}) > 1:  # these start from different weights
             far = list(models)

@@ -196,8 +196,8 @@ def read_model(
     settings, labels = params.model_runs(name)[0], dataset.test.labels
     epochs, table = sweep.view_epochs(settings.epochs), read_history(folder)
     history = table[table.seed == settings.seed].to_dict("records")
-    trajectory = _read_array(folder / "trajectory.npy")[epochs]
-    answered = _read_array(folder / "test_probabilities.npy")[0]
+    trajectory = tables.read_array(folder / "trajectory.npy", mmap_mode="r")[epochs]
+    answered = tables.read_array(folder / "test_probabilities.npy", mmap_mode="r")[0]
     inputs = pixels(dataset.test.images)
     widths = (inputs.shape[1], *settings.hidden_layers, dataset.classes)
     networks = [landscape.layers(weights, widths) for weights in trajectory]
@@ -220,16 +220,6 @@ def read_model(
         "layers": layers,
     }
     return run, network if layers else None
-
-
-def _read_array(path: Path) -> np.ndarray:
-    try:
-        return np.load(path, mmap_mode="r")
-    except (OSError, ValueError, EOFError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise tables.InvalidResults(
-            f"{path}: cannot be read: {reason}; `dvc repro` trains the model again"
-        ) from None
 
 
 def pixels(images: np.ndarray) -> np.ndarray:
@@ -274,8 +264,7 @@ def surface(
     if not plane[1].any():
         return []
     training, network = dataset.train, params.network
-    rows = np.linspace(0, len(training.labels), min(landscape.IMAGES, len(training.labels)), endpoint=False)
-    rows = rows.astype(int)
+    rows = landscape.sampled_rows(len(training.labels))
     inputs = pixels(training.images[rows]).astype(np.float64)
     widths = (inputs.shape[1], *network.hidden_layers, dataset.classes)
     near = [run for run in runs if run["status"] not in landscape.EXCLUDED]
