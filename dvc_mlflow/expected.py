@@ -195,7 +195,10 @@ class _Reader:
         """Return a path of `meta.mlflow`, which is relative to its dvc.yaml, relative to the root."""
         parts: list[str] = []
         for part in PurePosixPath(self.stage.folder, path).parts:
-            if part == "..":
+            if part == ".." and not parts:
+                where = f"dvc.yaml: stage {self.stage.name}: meta.mlflow"
+                raise Unusable(f"{where}: {path!r}; accepted: a path within the repository")
+            elif part == "..":
                 parts.pop()
             elif part != ".":
                 parts.append(part)

@@ -1,6 +1,7 @@
 """The schema of `meta.mlflow` in dvc.yaml: how a stage is shown in MLflow."""
 
-from typing import Annotated, Any, Literal
+import re
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
@@ -27,7 +28,10 @@ def _listed(value: Any) -> Any:
 
 
 def _as_metrics(value: Any) -> Any:
-    return [{"file": one} if isinstance(one, str) else one for one in _listed(value)]
+    listed = _listed(value)
+    if not isinstance(listed, list):
+        return listed
+    return [{"file": one} if isinstance(one, str) else one for one in listed]
 
 
 Words = Annotated[list[str], BeforeValidator(_listed)]
@@ -95,13 +99,19 @@ class Model(_Part):
 
 
 class Chart(_Part):
-    """A chart of a view: a line per run, a bar, or a mark per run (x, y)."""
+    """A chart of a view: a line per run of a metric, a bar, or a mark per run (x, y)."""
 
     line: str | None = None
     bar: str | None = None
     x: str = ""
     y: str = ""
     log: bool = False
+
+    @model_validator(mode="after")
+    def _is_one_kind(self) -> Self:
+        if [bool(self.line), bool(self.bar), bool(self.x and self.y)].count(True) != 1:
+            raise PydanticCustomError("chart", "line, or bar, or x and y")
+        return self
 
 
 class View(_Part):
@@ -150,5 +160,5 @@ def _line(stage: str, error: Any) -> str:
         return f"dvc.yaml: stage {stage}: {key}.{error['msg']}"
     if error["type"] == "missing":
         return f"dvc.yaml: stage {stage}: {key}: is missing"
-    accepted = error["msg"].replace("Input should be ", "").replace(" or instance of Mapping", "")
+    accepted = re.sub(r" or instance of \w+", "", error["msg"].replace("Input should be ", ""))
     return f"dvc.yaml: stage {stage}: {key}: {error['input']!r}; accepted: {accepted}"

@@ -101,6 +101,17 @@ def test_stages_without_params_with_meta(plain, mirror):
     assert (local(Reader(plain.folder).stage("count")) / "count.txt").read_text().strip() == "3"
 
 
+def test_a_path_out_of_the_repository_leaves_one_stage_out(plain, mirror):
+    plain.edit(
+        "dvc.yaml",
+        "    outs: [count.txt]\n",
+        "    outs: [count.txt]\n    meta: {mlflow: {artifacts: ../secret.txt}}\n",
+    )
+    logged, error = mirror("sync", expect=1).splitlines()
+    assert logged == "shout: logged"
+    assert error.endswith("stage count: meta.mlflow: '../secret.txt'; accepted: a path within the repository")
+
+
 def test_outputs_that_fit_no_tag_are_traced_by_the_listing(plain, mirror, monkeypatch):
     monkeypatch.setattr(expected, "LONGEST_TAG", 10)
     mirror("sync")

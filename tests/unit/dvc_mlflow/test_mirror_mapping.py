@@ -11,7 +11,7 @@ import pytest
 from dvc_mlflow import process, provenance
 from dvc_mlflow.errors import Unusable, in_a_line, redacted
 from dvc_mlflow.expected import ExpectedStage, canonical, parameters
-from dvc_mlflow.mapping import parse
+from dvc_mlflow.mapping import Mapping, parse
 from dvc_mlflow.repository import Stage
 from dvc_mlflow.store import Store, sqlite_file, tracking_uri
 
@@ -24,6 +24,10 @@ ERRORS = {
     "{description: 3}": "meta.mlflow.description: 3; accepted: a valid string",
     "7": "meta.mlflow: 7; accepted: a valid dictionary",
     "{model: {file: m, flavour: keras, best: {metric: a, mode: least}}}": "best.mode: 'least'; accepted: 'max' or 'min'",
+    "{metrics: 5}": "meta.mlflow.metrics: 5; accepted: a valid list",
+    "{model: 5}": "meta.mlflow.model: 5; accepted: a valid dictionary",
+    "{views: {A: {charts: [{}]}}}": "meta.mlflow.views.A.charts.0: {}; accepted: line, or bar, or x and y",
+    "{views: {A: {charts: [{x: params.rate}]}}}": "accepted: line, or bar, or x and y",
     "{views: {A: {column: []}}}": "meta.mlflow.views.A.column: unknown key; accepted: columns, sort",
 }
 
@@ -35,7 +39,16 @@ def test_an_error_is_one_line_with_stage_key_value_and_what_is_accepted(text):
     with pytest.raises(Unusable) as raised:
         parse("train@a", {"mlflow": YAML(typ="safe").load(text)})
     line = str(raised.value)
-    assert line.startswith("dvc.yaml: stage train@a: ") and ERRORS[text] in line and "\n" not in line
+    assert line.startswith("dvc.yaml: stage train@a: ") and "\n" not in line
+    assert ERRORS[text] in line and "instance of" not in line
+
+
+@pytest.mark.parametrize("value", [5, True])
+@pytest.mark.parametrize("key", Mapping.model_fields)
+def test_no_key_takes_a_value_of_another_type(key, value):
+    with pytest.raises(Unusable) as raised:
+        parse("train@a", {"mlflow": {key: value}})
+    assert str(raised.value).startswith(f"dvc.yaml: stage train@a: meta.mlflow.{key}: {value}; accepted: ")
 
 
 def test_no_meta_is_convention_and_false_leaves_a_stage_out():
