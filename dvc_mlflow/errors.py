@@ -5,11 +5,11 @@ import re
 from collections.abc import Iterator
 from urllib.parse import unquote
 
-LONGEST = 300
+MAX_ERROR_CHARACTERS = 300
 """Characters of an error that a line repeats."""
 SECRET_NAMES = re.compile(r"PASSWORD|PASSWD|TOKEN|SECRET|ACCESS_KEY|API_KEY|CREDENTIAL", re.IGNORECASE)
 ACCOUNT = re.compile(r"^(?:[\w+.-]+://)?([^@/\s][^@\n]*)@[^@]*$")
-IN_WORDS = re.compile(r"(?i)((?:password|passwd|secret|token|api_?key)['\"]?\s*[:=]\s*)\S+")
+SECRET_ASSIGNMENT = re.compile(r"(?i)((?:password|passwd|secret|token|api_?key)['\"]?\s*[:=]\s*)\S+")
 
 
 class Unusable(ValueError):
@@ -44,4 +44,5 @@ def in_a_line(error: BaseException) -> str:
     if isinstance(inner, OSError) and inner.strerror:
         reason = f"{inner.filename}: {inner.strerror}" if inner.filename else inner.strerror
     chosen = reason if inner is not error and len(reason) > 8 and reason in outer else outer or reason
-    return redacted(" ".join(chosen[: 10 * LONGEST].split()))[:LONGEST] or type(error).__name__
+    line = redacted(" ".join(chosen[: 10 * MAX_ERROR_CHARACTERS].split()))
+    return line[:MAX_ERROR_CHARACTERS] or type(error).__name__

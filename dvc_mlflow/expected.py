@@ -6,9 +6,7 @@ import json
 import math
 import re
 import statistics
-import tempfile
-from collections.abc import Iterable, Iterator
-from collections.abc import Mapping as Items
+from collections import abc
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -26,6 +24,7 @@ NUMBER = re.compile(r"[+-]?(0|[1-9]\d*)?(\.\d*)?([eE][+-]?\d+)?")
 LISTING = "dvc.json"
 """The artifact with a stage's command, parameters, dependencies and outputs."""
 LONGEST_TAG = 5000
+"""Characters of a tag, which MLflow limits; what is longer is in the listing alone."""
 Values = dict[tuple[str, int], float]
 """Metric values by name and step."""
 
@@ -41,8 +40,11 @@ class ExpectedRun:
     values: Values = field(default_factory=dict)
     seconds: float | None = None
 
-    def add_finals(self, numbers: Items[str, float]) -> None:
-        """Add values at step 0, where MLflow draws bars; what has a curve ends in its value already."""
+    def add_finals(self, numbers: abc.Mapping[str, float]) -> None:
+        """Add values at step 0, where MLflow draws bars.
+
+        A metric with a curve is skipped: its last step is the final value.
+        """
         curves = {key for key, _ in self.values}
         self.values |= {(key, 0): value for key, value in numbers.items() if key not in curves}
 
@@ -85,18 +87,18 @@ class Expectation:
     committed: bool
 
 
-def read(place: provenance.Place, revision: str | None = None, folder: Path | None = None) -> Expectation:
+def read(place: provenance.Place, revision: str | None, folder: Path) -> Expectation:
     """Read what MLflow should show of a repository, at its working tree or at `revision`.
 
     Args:
         place: The repository.
-        revision: A commit, branch, tag or DVC experiment.
+        revision: A commit, branch, tag or DVC experiment; None for the working tree.
         folder: Takes the files of `revision`.
 
     Raises:
         Unusable: DVC cannot read the repository or the revision.
     """
-    with opened(place.workspace, revision, folder or Path(tempfile.gettempdir())) as repository:
+    with opened(place.workspace, revision, folder) as repository:
         stages = repository.stages()
         if repository.revision:
             origin, diff, committed = provenance.revision(place.root, repository.revision), "", False
@@ -229,7 +231,7 @@ class _Reader:
                     summary[f"{key}_std"] = statistics.stdev(values)
                 self.result.add_finals({name: float(f"{value:.12g}") for name, value in summary.items()})
 
-    def _add(self, run: ExpectedRun, items: Iterable[tuple[str, Any]]) -> dict[str, float]:
+    def _add(self, run: ExpectedRun, items: abc.Iterable[tuple[str, Any]]) -> dict[str, float]:
         """Add finite numbers as final values and words as tags of a run; return the numbers."""
         numbers: dict[str, float] = {}
         for key, value in items:
@@ -242,11 +244,11 @@ class _Reader:
         run.add_finals(numbers)
         return numbers
 
-    def _child(self, values: Items[str, Any]) -> ExpectedRun:
+    def _child(self, values: abc.Mapping[str, Any]) -> ExpectedRun:
         child = child_run(self.stage.name, self.mapping, values)
         return self.result.children.setdefault(child.key, child)
 
-    def _curves(self) -> Iterator[Curves]:
+    def _curves(self) -> abc.Iterator[Curves]:
         if self.mapping.curves is not None:
             yield from (one.model_copy(update={"file": self._path(one.file)}) for one in self.mapping.curves)
             return
@@ -313,7 +315,7 @@ def parameters(stage: Stage) -> dict[str, str]:
     return short
 
 
-def flattened(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flattened(value: Any, prefix: str = "") -> abc.Iterator[tuple[str, Any]]:
     """Yield the leaves of nested dictionaries, their keys joined by dots. Lists are leaves."""
     if isinstance(value, dict):
         for key, inner in value.items():
@@ -323,7 +325,10 @@ def flattened(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def as_number(value: Any) -> float | None:
-    """Return the number that a value or a cell of a table is, else None. `1e-7` is one in any YAML."""
+    """Return the number that a value or a cell of a table is, else None.
+
+    Strings count too: YAML 1.1 reads `1e-7` as a string.
+    """
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
@@ -341,7 +346,7 @@ def canonical(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
-def child_run(stage: str, mapping: Mapping, values: Items[str, Any]) -> ExpectedRun:
+def child_run(stage: str, mapping: Mapping, values: abc.Mapping[str, Any]) -> ExpectedRun:
     """Return the child run that `values` identify among its siblings, with nothing but them."""
     order = mapping.rows.params if mapping.rows else []
     names = sorted(values, key=lambda name: order.index(name) if name in order else len(order))

@@ -44,11 +44,13 @@ class LiveRun:
             by_dvc = place.stage()
             if not (by_dvc or stage):
                 return  # the stage of another repository, which calls this program
-            begun: dict[str, Any] = {"stage": by_dvc or stage, "place": [*map(str, place)]}
-            begun["current"] = (
-                bool(by_dvc) and place.workspace == place.root
-            )  # dvc.lock will hold the results
-            begun |= {"process": process.identity(), "time": round(1000 * time.time())}
+            begun = {
+                "stage": by_dvc or stage,
+                "place": [*map(str, place)],
+                "current": bool(by_dvc) and place.workspace == place.root,  # dvc.lock will hold the results
+                "process": process.identity(),
+                "time": round(1000 * time.time()),
+            }
             self._errors = tempfile.TemporaryFile()
             command = [sys.executable, "-c", PROGRAM, str(Path(__file__).resolve().parent.parent)]
             streams: dict[str, Any] = {

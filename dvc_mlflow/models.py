@@ -15,7 +15,9 @@ from dvc_mlflow.repository import digest, files_in
 from dvc_mlflow.store import UPLOAD_S, Store
 
 NAME = "model"
+"""The name that every logged model has."""
 MD5 = "dvc.md5"
+"""The tag with the md5 of the model's file or folder, as `digest` returns it."""
 LOGGED = "models:/"
 """The beginning of the source of a version that was logged by a run; the model's id follows."""
 
@@ -171,7 +173,7 @@ def bearer(store: Store, name: str, alias: str) -> Any | None:
         return None
 
 
-def described(version: Any | None) -> str:
+def describe_version(version: Any | None) -> str:
     """Describe who bears an alias."""
     return f"version {version.version}, {version.tags.get('dvc.stage')}" if version else "nobody"
 

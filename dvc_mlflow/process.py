@@ -43,10 +43,10 @@ def identity(number: int | None = None) -> str:
         start = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[19]
     else:
         start = f"{psutil.Process(number).create_time():.0f}"
-    return f"{_place()}/{number}@{start}"
+    return f"{_machine()}/{number}@{start}"
 
 
-def _place() -> str:
+def _machine() -> str:
     """Name the running kernel and the PID namespace."""
     if sys.platform == "linux":
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
@@ -57,9 +57,9 @@ def _place() -> str:
 
 def has_ended(claim: str) -> bool:
     """Return whether the process described by `claim` has certainly ended; False for another machine's."""
-    place, _, process = claim.rpartition("/")
+    machine, _, process = claim.rpartition("/")
     number = process.partition("@")[0]
-    if not number.isdigit() or place != _place():
+    if not number.isdigit() or machine != _machine():
         return False
     try:
         return identity(int(number)) != claim or psutil.Process(int(number)).status() == psutil.STATUS_ZOMBIE
@@ -67,7 +67,7 @@ def has_ended(claim: str) -> bool:
         return True
 
 
-def only_one(path: Path) -> AbstractContextManager[Any]:
+def file_lock(path: Path) -> AbstractContextManager[Any]:
     """Return a lock on the file `path`, which waits for another holder."""
     from filelock import FileLock
 
@@ -91,7 +91,7 @@ def end_with_parent() -> None:
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
-def beside(function: Callable[..., Any], *arguments: Any) -> Callable[[], Any]:
+def call_in_process(function: Callable[..., Any], *arguments: Any) -> Callable[[], Any]:
     """Begin a call in another process; return a function that waits for its result, or raises its error.
 
     DVC reads there while this process imports MLflow: either takes a second or two.

@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
-from dvc_mlflow.errors import IN_WORDS, Unusable, redacted
+from dvc_mlflow.errors import SECRET_ASSIGNMENT, Unusable, redacted
 
 DIFF_BYTES = 1_000_000
 """The uncommitted diff is cut here."""
@@ -20,7 +20,7 @@ DVC_FILES = (":(exclude,glob)**/dvc.lock", ":(exclude,glob)**/.gitignore", ":(ex
 MODULES = (
     "dvc jax keras lightgbm mlflow numpy pandas sklearn scipy tensorflow torch transformers xgboost".split()
 )
-MISLEADING = "GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_COMMON_DIR GIT_PREFIX GIT_NAMESPACE".split()
+GIT_VARIABLES = "GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_COMMON_DIR GIT_PREFIX GIT_NAMESPACE".split()
 
 
 class Place(NamedTuple):
@@ -51,7 +51,7 @@ def find(start: Path) -> Place:
 
 def git(folder: Path, *arguments: str) -> str | None:
     """Run git in `folder`, whoever owns it; None if there is no git, no repository, or an error."""
-    environment = {key: value for key, value in os.environ.items() if key not in MISLEADING}
+    environment = {key: value for key, value in os.environ.items() if key not in GIT_VARIABLES}
     command = ["git", "-c", "safe.directory=*", "-c", "core.quotePath=false", "-C", str(folder), *arguments]
     try:
         done = subprocess.run(command, env=environment, capture_output=True, check=True)
@@ -72,7 +72,7 @@ def working_tree(place: Place, outputs: Iterable[str]) -> tuple[dict[str, str], 
     tags |= {"git.commit": head, "mlflow.source.git.commit": head, "git.dirty": str(bool(diff)).lower()}
     if branch := git(folder, "symbolic-ref", "--short", "-q", "HEAD"):
         tags |= {"git.branch": branch, "mlflow.source.git.branch": branch}
-    diff = IN_WORDS.sub(r"\1***", redacted(diff))
+    diff = SECRET_ASSIGNMENT.sub(r"\1***", redacted(diff))
     cut = diff.encode()[:DIFF_BYTES].decode("utf-8", "ignore")
     return tags, cut if cut == diff else f"{cut}\n… cut after {DIFF_BYTES} bytes\n"
 
@@ -112,8 +112,8 @@ def committed(folder: Path) -> bool:
 
 
 def machine() -> dict[str, str]:
-    """Describe this process's user, processor, platform and the libraries that it has imported."""
-    tags = {"mlflow.user": user(), "machine.processor": _processor(), "machine.platform": platform.platform()}
+    """Describe this process's processor, platform and the libraries that it has imported."""
+    tags = {"machine.processor": _processor(), "machine.platform": platform.platform()}
     tags["version.python"] = platform.python_version()
     for module in MODULES:
         library = module.replace("sklearn", "scikit-learn")

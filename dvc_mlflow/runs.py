@@ -20,7 +20,7 @@ PARENT, PROCESS = "mlflow.parentRunId", "dvc.process"
 
 
 @dataclass
-class LiveRun:
+class StartedRun:
     """A run that has been shown while its stage ran: what it was sent, and when it was last heard of."""
 
     id: str
@@ -69,7 +69,7 @@ def write_stage(
     expected: ExpectedStage,
     origin: Mapping[str, str],
     diff: str,
-    live: Mapping[str, LiveRun] | None = None,
+    live: Mapping[str, StartedRun] | None = None,
 ) -> str:
     """Write a stage's run and its child runs; return the run's id.
 
@@ -85,7 +85,7 @@ def write_stage(
     live = live or {}
     experiment = store.experiment(expected.experiment)
     tags = {**expected.tags, **origin}
-    own = live.get("") or LiveRun(start(store, experiment, expected.name, tags, now()))
+    own = live.get("") or StartedRun(start(store, experiment, expected.name, tags, now()))
     send(store, own.id, _missing(expected, own), expected.params, tags)
     _log_datasets(store, own.id, expected)
     _log_artifacts(store, own.id, expected, diff)
@@ -102,17 +102,17 @@ def write_children(
     origin: Mapping[str, str],
     parent: str,
     keys: Iterable[str],
-    live: Mapping[str, LiveRun] | None = None,
+    live: Mapping[str, StartedRun] | None = None,
 ) -> None:
     """Write the child runs `keys`, those that are `live` and new ones."""
     experiment, live = store.experiment(expected.experiment), live or {}
-    common = {key: value for key, value in origin.items() if key.startswith(("dvc.", "mlflow.user", STATE))}
+    common = {key: value for key, value in origin.items() if key.startswith(("dvc.", STATE))}
     common |= {"dvc.stage": expected.name, PARENT: parent}
 
     def write(child: ExpectedRun) -> None:
         tags, end = {**common, "dvc.child": child.key, **child.tags}, now()
         begin = end - round(1000 * (child.seconds or 0))
-        run = live.get(child.key) or LiveRun(start(store, experiment, child.name, tags, begin))
+        run = live.get(child.key) or StartedRun(start(store, experiment, child.name, tags, begin))
         new = {} if run.end is None else tags
         send(store, run.id, _missing(child, run), child.params, new)
         store.client.set_terminated(run.id, "FINISHED", run.end or end)
@@ -120,7 +120,7 @@ def write_children(
     store.each([partial(write, expected.children[key]) for key in keys])
 
 
-def _missing(expected: ExpectedRun, run: LiveRun) -> Values:
+def _missing(expected: ExpectedRun, run: StartedRun) -> Values:
     """Return the values that were not sent, or with another value than the file has."""
     return {place: value for place, value in expected.values.items() if run.values.get(place) != value}
 

@@ -21,6 +21,7 @@ from dvc_mlflow.store import open_store, tracking_uri
 
 HOST = "127.0.0.1"
 START_S = 300
+"""Seconds that MLflow's server may take to answer for the first time."""
 FOLDER = "mlserver"
 ADMIN = "admin"
 AUTH = """[mlflow]
@@ -34,7 +35,7 @@ INVITATION = """MLflow answers at {url}
 It asks for a password. To log here:
   export MLFLOW_TRACKING_URI={url}
   export MLFLOW_TRACKING_USERNAME={admin} MLFLOW_TRACKING_PASSWORD="$(cat '{password}')\""""
-OF_A_CLIENT = tuple(f"MLFLOW_TRACKING_{name}" for name in ("URI", "USERNAME", "PASSWORD", "TOKEN"))
+CLIENT_VARIABLES = tuple(f"MLFLOW_TRACKING_{name}" for name in ("URI", "USERNAME", "PASSWORD", "TOKEN"))
 
 
 def ui(root: Path, uri: str | None, port: int | None) -> int:
@@ -57,7 +58,7 @@ def server(root: Path, port: int | None) -> int:
     number = _free_port(port)
     folder = root / FOLDER
     folder.mkdir(exist_ok=True)
-    with process.only_one(folder / "lock"), _postgres(folder / "postgres") as database:
+    with process.file_lock(folder / "lock"), _postgres(folder / "postgres") as database:
         settings = _accounts(folder) | {"MLFLOW_BACKEND_STORE_URI": database}
         message = INVITATION.format(url=f"http://{HOST}:{number}", admin=ADMIN, password=folder / "password")
         os.umask(0o077)
@@ -82,7 +83,7 @@ def _free_port(port: int | None) -> int:
 
 def _serve(command: list[str], settings: dict[str, str], port: int, message: str, root: Path) -> int:
     """Run MLflow's server; print `message` when it, and no other process, answers; return its exit code."""
-    environment = {key: value for key, value in os.environ.items() if key not in OF_A_CLIENT} | settings
+    environment = {key: value for key, value in os.environ.items() if key not in CLIENT_VARIABLES} | settings
     command = [sys.executable, "-m", "mlflow", *command, "--host", HOST, "--port", str(port)]
     log = root / ".dvc" / "tmp" / f"mlflow-{port}.log"
     with open(log, "w+", encoding="utf-8", errors="replace") as said:

@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 
 from dvc_mlflow import provenance
 from dvc_mlflow.errors import Unusable, in_a_line, redacted
-from dvc_mlflow.process import REQUEST_S, deadline, only_one, umask
+from dvc_mlflow.process import REQUEST_S, deadline, file_lock, umask
 
 SETTINGS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",  # seconds; MLflow's own 120 would be a hang
@@ -58,7 +58,10 @@ class _Client:
 
 @dataclass
 class Store:
-    """An open tracking store. The client's type is MlflowClient, whose import takes two seconds."""
+    """An open tracking store.
+
+    Its client wraps MlflowClient, whose import takes two seconds, with a deadline per request.
+    """
 
     client: Any
     uri: str
@@ -165,7 +168,7 @@ def open_store(root: Path, given: str | None = None, create: bool = True) -> Sto
     if file and (not file.exists() or file.stat().st_size == 0):
         if not create:
             return None
-        with only_one(file.with_name(f"{file.name}.lock")):
+        with file_lock(file.with_name(f"{file.name}.lock")):
             if not file.exists() or file.stat().st_size == 0:
                 make_database(file)
     if ours and re.search("[?%#]", str(own)):  # which mean something else in an address
@@ -175,7 +178,7 @@ def open_store(root: Path, given: str | None = None, create: bool = True) -> Sto
     if ours and create:
         follow_move(own, artifacts)
     try:
-        client = _Client(_client(uri), f"MLflow at {redacted(uri)}")
+        client = _Client(_connect(uri), f"MLflow at {redacted(uri)}")
         store = Store(client, uri, None)
         store.artifacts = None if store.remote else artifacts.as_uri()
         client.get_experiment_by_name("Default")  # the first request imports what speaks to the store
@@ -186,7 +189,7 @@ def open_store(root: Path, given: str | None = None, create: bool = True) -> Sto
         raise
 
 
-def _client(uri: str) -> Any:
+def _connect(uri: str) -> Any:
     import mlflow
 
     mlflow.set_tracking_uri(uri)  # artifacts and registry open clients of their own, which ask for it
@@ -205,7 +208,7 @@ def make_database(file: Path) -> None:
     os.chdir(folder)  # the path may hold a question mark
     try:
         with deadline(f"making {file}", 120):
-            _client(f"sqlite:///{temporary.name}").search_experiments(max_results=1)
+            _connect(f"sqlite:///{temporary.name}").search_experiments(max_results=1)
         with suppress(sqlite3.Error), closing(sqlite3.connect("mlflow.db")) as probe:
             probe.execute("PRAGMA journal_mode=WAL")
             probe.execute("CREATE TABLE probe (number)")

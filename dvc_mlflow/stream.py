@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dvc_mlflow import process, provenance, runs
+from dvc_mlflow import process, runs
+from dvc_mlflow.errors import Unusable
 from dvc_mlflow.expected import child_run, metric_name, read_mapping, read_running
 from dvc_mlflow.mapping import Mapping
 from dvc_mlflow.provenance import Place
@@ -33,7 +34,7 @@ def work() -> None:
         if mapping:
             import mlflow  # noqa: F401  (while the stage imports its own libraries)
 
-            origin |= {"dvc.process": begun["process"], "mlflow.user": provenance.user()}
+            origin[runs.PROCESS] = begun["process"]
             _Stream(place, begun, mapping, origin, diff).follow(messages)
     except (Exception, process.Unanswered) as error:
         print("", described(error, tracking_uri(place.root)), sep="\n", file=sys.stderr, flush=True)
@@ -64,7 +65,7 @@ class _Stream:
     def __init__(self, place: Place, begun: Any, mapping: Mapping, origin: dict[str, str], diff: str):
         self._place, self._begun, self._mapping, self._diff = place, begun, mapping, diff
         self._tags = {**origin, "dvc.stage": begun["stage"], runs.STATE: "no"}
-        self._live: dict[str, runs.LiveRun] = {}
+        self._live: dict[str, runs.StartedRun] = {}
         self._store: Store | None = None
 
     def follow(self, batches: Iterator[list[Any]]) -> None:
@@ -100,24 +101,24 @@ class _Stream:
             self._experiment = self._store.experiment(self._mapping.experiment or self._place.root.name)
         return self._store
 
-    def _run(self, key: str = "", name: str = "", begin: int = 0) -> runs.LiveRun:
+    def _run(self, key: str = "", name: str = "", begin: int = 0) -> runs.StartedRun:
         """Return the run of a child, or the stage's own, which is started if need be."""
         store, own = self._opened(), (self._begun["stage"], self._tags, self._begun["time"])
         if "" not in self._live:
-            self._live[""] = runs.LiveRun(runs.start(store, self._experiment, *own))
+            self._live[""] = runs.StartedRun(runs.start(store, self._experiment, *own))
         if key not in self._live:
             tags = {**self._tags, "dvc.child": key, runs.PARENT: self._live[""].id}
-            self._live[key] = runs.LiveRun(runs.start(store, self._experiment, name, tags, begin))
+            self._live[key] = runs.StartedRun(runs.start(store, self._experiment, name, tags, begin))
         return self._live[key]
 
     def _complete(self, made_by: dict[str, str]) -> None:
         """Complete the runs from the stage's files."""
         try:
             stage = read_running(self._place, self._begun["stage"])
-        except ValueError:
+        except Unusable:
             self._end("FAILED")
             raise
-        store, own, current = self._opened(), self._run(), bool(self._begun["current"])
+        store, own, current = self._opened(), self._run(), self._begun["current"]
         for key in self._live.keys() - stage.children.keys() - {""}:
             store.client.set_terminated(self._live[key].id)
             store.client.delete_run(self._live.pop(key).id)

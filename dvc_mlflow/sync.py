@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dvc_mlflow import models, process, provenance, runs, views
+from dvc_mlflow import models, process, runs, views
 from dvc_mlflow.expected import LISTING, Expectation, ExpectedRun, ExpectedStage, read
 from dvc_mlflow.provenance import Place
 from dvc_mlflow.runs import PARENT, PROCESS, STATE
@@ -41,16 +41,16 @@ class Logged(NamedTuple):
 
 @dataclass
 class Match:
-    """The run that shows a stage best, what is wrong with it, and which child runs lack or are too many."""
+    """The run that shows a stage best, what is wrong with it, and which child runs are missing or extra."""
 
     run: Any | None
     wrong: list[str]
     missing: list[str] = field(default_factory=list)
-    superfluous: list[Any] = field(default_factory=list)
+    extra: list[Any] = field(default_factory=list)
 
     def rank(self) -> tuple[bool, int]:
         """Return a key by which the best of several matches sorts first."""
-        return bool(self.wrong), len(self.missing) + len(self.superfluous)
+        return bool(self.wrong), len(self.missing) + len(self.extra)
 
 
 def sync(
@@ -63,14 +63,14 @@ def sync(
     """
     done: list[str] = []
     undone: list[str] = []
-    with process.only_one(place.root / LOCK), tempfile.TemporaryDirectory() as temporary:
+    with process.file_lock(place.root / LOCK), tempfile.TemporaryDirectory() as temporary:
         folders = [Path(temporary, str(number)) for number in range(len(revisions))]
-        reading = process.beside(read, place, revisions[0], folders[0])
+        reading = process.call_in_process(read, place, revisions[0], folders[0])
         store = open_store(place.root, uri)
         assert store
         for revision, folder in zip(revisions, folders, strict=True):
             if folder != folders[0]:
-                reading = process.beside(read, place, revision, folder)
+                reading = process.call_in_process(read, place, revision, folder)
             expectation: Expectation = reading()
             experiments = [store.experiment(stage.experiment) for stage in expectation.stages]
             logged = fetch(store, experiments)
@@ -84,7 +84,7 @@ def sync(
 def check(place: Place, revision: str | None, uri: str | None) -> list[Difference]:
     """List every difference between DVC and MLflow; nothing is changed."""
     with tempfile.TemporaryDirectory() as temporary:
-        reading = process.beside(read, place, revision, Path(temporary))
+        reading = process.call_in_process(read, place, revision, Path(temporary))
         store = open_store(place.root, uri, create=False)
         expectation: Expectation = reading()
         differences = [Difference(name, reason, "") for name, reason in expectation.unusable.items()]
@@ -129,7 +129,7 @@ def _steps(
 
     Only the working tree, which is `current`, decides about states and aliases.
     """
-    origin = {**expectation.origin, "mlflow.user": provenance.user(), "dvc.replayed": "true"}
+    origin = {**expectation.origin, "dvc.replayed": "true"}
     origin[STATE] = "yes" if current else "no"
     shown: dict[str, Any] = {}
     for run in (run for groups in logged for group in groups.values() for run in group if _is_dead(run)):
@@ -149,10 +149,10 @@ def _steps(
 def _write(store: Store, stage: ExpectedStage, match: Match, origin: dict[str, str], diff: str) -> str:
     """Log what no run shows, and let `match` hold the run that shows the stage now."""
     if match.run and not match.wrong:
-        for child in match.superfluous:
+        for child in match.extra:
             store.client.delete_run(child.info.run_id)
         runs.write_children(store, stage, origin, match.run.info.run_id, match.missing)
-        return f"{stage.name}: {len(match.missing)} child runs logged, {len(match.superfluous)} removed"
+        return f"{stage.name}: {len(match.missing)} child runs logged, {len(match.extra)} removed"
     match.run = store.client.get_run(runs.write_stage(store, stage, origin, diff))
     return f"{stage.name}: logged" + (f" with {len(stage.children)} child runs" if stage.children else "")
 
@@ -196,7 +196,8 @@ def _move_aliases(
         bearer, run = models.bearer(store, name, alias), shown[stage.name] if stage else None
         if bearer is None if stage is None else run is None or bearer and models.holds(store, bearer, stage):
             continue
-        due = Difference(f"{name}@{alias}", stage.name if stage else "nobody", models.described(bearer))
+        held = models.describe_version(bearer)
+        due = Difference(f"{name}@{alias}", stage.name if stage else "nobody", held)
         kind = models.differs_in_kind(store, bearer, run) if run and bearer and not move_alias else None
         if kind:
             stays = (
@@ -219,7 +220,8 @@ def _differences(stage: ExpectedStage, match: Match) -> list[Difference]:
         found += [
             Difference(f"{stage.name}, {key}", "recorded", "missing or different") for key in match.missing
         ]
-    return found + [Difference(run.info.run_name, "nothing", "such a child run") for run in match.superfluous]
+    removed = "no such values", "a child run that sync removes"
+    return found + [Difference(run.info.run_name, *removed) for run in match.extra]
 
 
 def _best_match(store: Store, stage: ExpectedStage, logged: Logged) -> Match:
@@ -232,21 +234,21 @@ def _best_match(store: Store, stage: ExpectedStage, logged: Logged) -> Match:
 
 def _match(store: Store, stage: ExpectedStage, run: Any, children: list[Any]) -> Match:
     """Compare a run and its child runs with a stage."""
-    match = Match(run, [*differences(store, run, stage), *_faults_beside(store, run, stage)])
+    match = Match(run, [*_faults(store, run, stage), *_faults_beside(store, run, stage)])
     missing = dict.fromkeys(stage.children)
     keys = [child.data.tags.get("dvc.child", "") for child in children]
     pairs = [(child, stage.children.get(key)) for child, key in zip(children, keys, strict=True)]
-    faults = store.each([partial(differences, store, *pair) for pair in pairs])
+    faults = store.each([partial(_faults, store, *pair) for pair in pairs])
     for child, key, wrong in zip(children, keys, faults, strict=True):
         if wrong or key not in missing:
-            match.superfluous.append(child)
+            match.extra.append(child)
         else:
             del missing[key]
     match.missing = list(missing)
     return match
 
 
-def differences(store: Store, run: Any, expected: ExpectedRun | None) -> list[str]:
+def _faults(store: Store, run: Any, expected: ExpectedRun | None) -> list[str]:
     """List where a run's parameters, metrics and tags are not as expected."""
     if expected is None or run.info.status != "FINISHED":
         return ["not expected or not finished"]
@@ -257,7 +259,7 @@ def differences(store: Store, run: Any, expected: ExpectedRun | None) -> list[st
     }
     for kind, (due, held) in data.items():
         wrong += [f"{kind} {key}: {held.get(key, 'missing')}" for key in due if held.get(key) != due[key]]
-        wrong += [f"{kind} {key}: superfluous" for key in held.keys() - due.keys()]
+        wrong += [f"{kind} {key}: extra" for key in held.keys() - due.keys()]
     for key, curve in ({} if wrong else expected.curves()).items():
         if len(curve) > 1:
             history = store.client.get_metric_history(run.info.run_id, key)

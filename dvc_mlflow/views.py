@@ -3,13 +3,13 @@
 import base64
 import hashlib
 import json
-import time
 import zlib
 from collections.abc import Iterable
 from typing import Any
 
 from dvc_mlflow.expected import ExpectedStage
 from dvc_mlflow.mapping import Chart, View
+from dvc_mlflow.runs import now
 from dvc_mlflow.store import Store
 
 TAG = "mlflow.sharedViewState."
@@ -24,7 +24,7 @@ def save(store: Store, stages: Iterable[ExpectedStage]) -> list[str]:
         key, state = TAG + hashlib.md5(name.encode()).hexdigest(), json.dumps(_state(view), sort_keys=True)
         packed = "deflate;" + base64.b64encode(zlib.compress(state.encode())).decode()
         if json.loads(found.tags.get(key, "{}")).get("state") != packed:
-            moment = round(1000 * time.time()) + number  # the first is the one that opens
+            moment = now() + number  # the first is the one that opens
             entry = {"name": name, "createdAt": moment, "updatedAt": moment, "state": packed}
             store.client.set_experiment_tag(found.experiment_id, key, json.dumps(entry))
             done.append(f"{experiment}: view {name} saved")
@@ -37,7 +37,8 @@ def address(store: Store, base: str) -> str:
     for experiment in store.client.search_experiments(order_by=["experiment_id ASC"]):
         page = f"{base}/{experiment.experiment_id}/runs?workflowType=machine_learning"
         saved = {key: json.loads(text) for key, text in experiment.tags.items() if key.startswith(TAG)}
-        for key in sorted(saved, key=lambda key: int(saved[key]["createdAt"])):
+        if saved:
+            key = min(saved, key=lambda key: int(saved[key]["createdAt"]))
             return f"{page}&viewStateShareKey={key.removeprefix(TAG)}"
         pages += [page] if experiment.name != "Default" else []
     return [*pages, base][0]

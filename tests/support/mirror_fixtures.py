@@ -45,7 +45,7 @@ def entered(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> Reposito
     monkeypatch.setenv("DVC_SITE_CACHE_DIR", repository.environment["DVC_SITE_CACHE_DIR"])
     monkeypatch.setenv("HOME", repository.environment["HOME"])
     monkeypatch.chdir(repository.folder)
-    monkeypatch.setattr(process, "beside", lambda function, *arguments: lambda: function(*arguments))
+    monkeypatch.setattr(process, "call_in_process", lambda function, *arguments: lambda: function(*arguments))
     return repository
 
 
