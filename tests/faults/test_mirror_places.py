@@ -329,7 +329,7 @@ def test_trace_leads_from_a_file_to_its_run_and_back(synced, mirror):
     synced.run(*way.split())
     assert (synced.folder / "models/slow/model.keras").exists()
     assert "no run in MLflow made it" in mirror("trace", "train.py", expect=1)
-    assert "0 begin so" in mirror("trace", "zzz", expect=1)
+    assert "zzz: no such file, and 0 run ids begin with it" in mirror("trace", "zzz", expect=1)
 
 
 def test_trace_of_what_dvc_gc_removed_gets_it_from_mlflow(synced, mirror):
