@@ -156,6 +156,7 @@ def _content(params: Any, summary: Mapping[str, Any]) -> dict[str, Any]:
     tasks: list[Task] = []
     for study, names in live:
         tasks.append(_task(study, names, models, images, tasks))
+    tuned = [[name for name in study.names if name in params.tuned.models] for study in left]
     # A training that shows gradient descent: many updates, but not too many, at a usual rate.
     example = min(
         (model for model in models.values() if model.hidden_layers == hidden),
@@ -176,6 +177,7 @@ def _content(params: Any, summary: Mapping[str, Any]) -> dict[str, Any]:
         "code": ACTIVATIONS[activation],
         "tasks": tasks,
         "left": left,
+        "tuned_sizes": any(len({params.models[name].batch_size for name in names}) > 1 for names in tuned),
         "trained": trained,
         "colors": COLORS,
         "shared": sum(len(task.items) for task in tasks) - len(trained),

@@ -304,8 +304,8 @@ def best_rates_explain(rows: pd.DataFrame, sweep: pd.DataFrame | None) -> str | 
     text = f"Even with the best learning rate for each, {setting_title(name)} {values} performs best: it has"
     if len(first) > 1:
         text = (
-            f"With the best learning rate for each, {setting_titles(name)} {values} are equal within the "
-            f"noise of {counted(first.seeds.max(), 'seed')}: they have"
+            f"With the best learning rate for each, {setting_titles(name)} {values} cannot be told apart "
+            f"with {counted(first.seeds.max(), 'seed')}: they have"
         )
     text += f" {accuracies} validation accuracy."
     if len(behind):
@@ -385,11 +385,20 @@ def evidence(rows: pd.DataFrame, winner: str, differences: pd.DataFrame) -> list
     if other.status in NOT_LEARNED:
         return [spread, "No other model learned anything, so there is no lead to test."]
     notes = [settings_text(other, varying(rows)), other.status * (other.status != "learned")]
+    behind = f"{100 * first.difference:.2f} percentage points behind"
+    if _same(row.validation_accuracy_mean, other.validation_accuracy_mean):
+        behind = "exactly the same mean"
+    elif behind.startswith("0.00 "):
+        behind = "less than 0.01 percentage points behind"
     lead = (
         f"The runner-up is `{other.model}` ({', '.join(filter(None, notes)) or 'with equal settings'}) with "
-        f"{percent(other.validation_accuracy_mean)}, {100 * first.difference:.2f} percentage points behind."
+        f"{percent(other.validation_accuracy_mean)}, {behind}."
     )
     return [spread, lead, over_seeds(first), over_images(first)]
+
+
+def _same(ours: float, theirs: float) -> bool:
+    return round(ours - theirs, 9) == 0  # in the digits of the files, as where the best model is chosen
 
 
 def over_seeds(row: pd.Series) -> str:
@@ -407,6 +416,11 @@ def over_seeds(row: pd.Series) -> str:
     )
     if row.p_seeds < SIGNIFICANT:
         return f"Over the seeds the lead is significant: {numbers}."
+    if _same(row.difference, 0):
+        return (
+            f"Over the seeds chance cannot be excluded: {numbers}. The measured difference is 0: if it is "
+            "the true one, no number of seeds would tell the two apart."
+        )
     needed = row.seeds_needed
     many = f"more than {count(MOST_PAIRS)}" if pd.isna(needed) else f"about {count(needed)}"
     return (
@@ -751,7 +765,7 @@ def scaling_text(sweep: pd.DataFrame) -> str:
     if law is None:
         return (
             "the grid does not show how the best learning rate depends on the batch size: fewer than two "
-            "batch sizes have it inside the grid."
+            "batch sizes learned and have it inside the grid."
         )
     rates = found.set_index("batch_size").learning_rate
     power = f"{law.exponent:.2f}".replace("-", "−")
@@ -762,8 +776,30 @@ def scaling_text(sweep: pd.DataFrame) -> str:
     return (
         f"from batch size {count(law.smallest)} to {count(law.largest)} the best learning rate goes from "
         f"{rate(rates[law.smallest])} to {rate(rates[law.largest])}. Interpolated between the cells, it "
-        f"{change}."
+        f"{change}.{_left_out(sweep, found)}"
     )
+
+
+def _left_out(sweep: pd.DataFrame, found: pd.DataFrame) -> str:
+    """Name the batch sizes without a part in the scaling law, and why; `found` has the sweep's best rates."""
+    learned, epochs = found[found.status == "learned"], counted(int(sweep.epochs.max()), "epoch")
+    failed = sweep.batch_size[~sweep.batch_size.isin(learned.batch_size)]
+    edge = learned.batch_size[learned.refined.isna()]
+    text = ""
+    for sizes, one, several in (
+        (failed, f"in {epochs} it did not learn", f"in {epochs} they did not learn"),
+        (
+            edge,
+            "its best learning rate is the smallest or the largest, and a better one may lie beyond",
+            "their best learning rates are the smallest or the largest, and better ones may lie beyond",
+        ),
+    ):
+        names = listed([count(size) for size in sorted(set(sizes))])
+        if len(set(sizes)) == 1:
+            text += f" Batch size {names} is left out: {one}."
+        elif names:
+            text += f" Batch sizes {names} are left out: {several}."
+    return text
 
 
 def mistakes_caption(model: str, seed: int, matrix: pd.DataFrame, classes: Sequence[str] = ()) -> Caption:

@@ -272,6 +272,18 @@ def test_study_that_the_numpy_code_cannot_train_is_left_to_the_pipeline(changes,
     assert 'runs["other"]' not in code_of(cells)
 
 
+def test_study_of_tuned_batch_sizes_stands_near_the_end_and_is_named_where_its_question_arises():
+    params = make_params(MODELS | {"tuned_8": make_model(8, 0.03), "tuned_full": make_model("full", 0.3)})
+    assert "exercise 3 tries it." in prose_of(notebook.build(params, SUMMARY).cells)
+    assert "Studies that the pipeline answers" not in prose_of(notebook.build(params, SUMMARY).cells)
+    params.tuned.models = {name: params.models[name] for name in ("tuned_8", "tuned_full")}
+    params.studies["tuned"] = SimpleNamespace(question="At the best rate?", models=list(params.tuned.models))
+    prose = prose_of(notebook.build(params, SUMMARY).cells)
+    assert "the pipeline's answer stands [near the end](#Studies-that-the-pipeline-answers)." in prose
+    assert prose.index("\n## Studies that the pipeline answers\n") < prose.index("\n### At the best rate?\n")
+    assert "trains the networks above with 3 seeds" in prose
+
+
 def test_study_with_too_many_trainings_is_left_to_the_pipeline():
     models = MODELS | {f"m{n}": make_model(16 + n) for n in range(4)}
     cells = notebook.build(

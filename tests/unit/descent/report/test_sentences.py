@@ -126,6 +126,23 @@ def test_lead_over_seeds_is_judged_by_its_p_value(p, needed, words):
     assert pd.Series([text]).str.contains(words).all()
 
 
+@pytest.mark.parametrize("gap", [0, 1.1e-16, -1.1e-16])
+def test_means_that_are_equal_but_for_rounding_are_called_equal(gap):
+    rows = study(validation_accuracy_mean=[0.978, 0.978 - gap])
+    found = difference(difference=gap, difference_low=-0.01, difference_high=0.01, t=0.0, p_seeds=1.0)
+    _, lead, seeds, _ = answered(rows, found.assign(seeds_needed=math.nan)).evidence
+    assert lead.endswith("with 97.80\xa0%, exactly the same mean.")
+    assert "no number of seeds" in seeds and "10,000" not in seeds
+
+
+def test_lead_that_two_decimals_do_not_show_is_not_called_zero():
+    rows = study(validation_accuracy_mean=[0.97802, 0.978])
+    assert (
+        "97.80\xa0%, less than 0.01 percentage points behind."
+        in answered(rows, difference(difference=2e-5)).evidence[1]
+    )
+
+
 @pytest.mark.parametrize(
     ("p", "alone", "words"),
     [
@@ -217,10 +234,10 @@ def tuned(p_lead, status="learned", **changes):
     return sentences.best_rates_explain(table, sweep_table(sweep))
 
 
-def test_settings_at_their_best_rates_are_equal_within_the_noise_or_not():
+def test_settings_at_their_best_rates_can_be_told_apart_or_not():
     assert tuned([np.nan, 0.2, 0.001]) == (
-        "With the best learning rate for each, batch sizes 8 and 128 are equal within the noise of 3 seeds: "
-        "they have 98.0\xa0% and 97.0\xa0% validation accuracy. 1,000 (full), which makes fewer updates, is behind with "
+        "With the best learning rate for each, batch sizes 8 and 128 cannot be told apart with 3 seeds: they "
+        "have 98.0\xa0% and 97.0\xa0% validation accuracy. 1,000 (full), which makes fewer updates, is behind with "
         "60.0\xa0%."
     )
     ahead = tuned([np.nan, 0.01, 0.001])
@@ -369,6 +386,27 @@ def test_scaling_text_follows_the_exponent():
     assert "falls as the batch size to the power of −0.50" in text(-0.5)
     assert "no more than chance" in text(0, noise=(0, 1, 0.1))
     assert "does not show" in sentences.scaling_text(sweep_table({(8, 0.1): 0.9, (8, 1.0): 0.8}))
+
+
+def test_batch_sizes_without_a_part_in_the_scaling_law_are_named_with_the_reason():
+    def text(**statuses):
+        sweep = sweep_table(
+            {
+                (size, rate): 0.9 - 0.1 * abs(math.log10(rate / best))
+                for size, best in ((8, 0.01), (32, 0.1), (128, 1.0), (512, 0.1), (1000, 0.1))
+                for rate in (0.001, 0.01, 0.1, 1.0)
+            }
+        )
+        for size, status in statuses.items():
+            sweep.loc[sweep.batch_size == int(size[1:]), "status"] = status
+        return sentences.scaling_text(sweep).partition(" Batch size")[2]
+
+    edge = " 128 is left out: its best learning rate is the smallest or the largest, and a better one may lie beyond."
+    assert text() == edge
+    assert text(_1000="undertrained") == f" 1,000 is left out: in 3 epochs it did not learn. Batch size{edge}"
+    assert text(_128="undertrained", _512="undertrained", _1000="diverged") == (
+        "s 128, 512 and 1,000 are left out: in 3 epochs they did not learn."
+    )
 
 
 def whole(folder, models, statuses, **params):
