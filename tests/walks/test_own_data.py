@@ -223,3 +223,19 @@ def test_another_experiment_takes_the_place_of_this_one(tmp_path, idx_folder):
         steps = database.execute("SELECT MAX(step) FROM metrics WHERE key = 'accuracy'").fetchone()
         assert steps == (30,)
         assert ("wine",) in database.execute("SELECT name FROM experiments").fetchall()
+
+    # The old experiment is removed, and nothing needs it.
+    for package in ("descent", "benchmarks"):
+        shutil.rmtree(project.folder / package)
+    pyproject = project.folder / "pyproject.toml"
+    for old, new in (
+        ('descent = "descent.cli:main"\n', ""),
+        ('packages = ["descent", "dvc_mlflow"]', 'packages = ["dvc_mlflow"]'),
+        ('packages = ["dvc_mlflow", "descent", "stages"]', 'packages = ["dvc_mlflow", "stages"]'),
+        ('"tensorflow.*"', '"sklearn.*", "tensorflow.*"'),
+    ):
+        assert pyproject.read_text().count(old) == 1
+        pyproject.write_text(pyproject.read_text().replace(old, new))
+    project.run("mypy")
+    project.run("python", "-m", "dvc_mlflow", "sync")
+    assert project.stages_due() == []
