@@ -19,6 +19,8 @@ from benchmarks import engines
 from descent import paths
 from descent.data import load_dataset
 from descent.files import replacing
+from descent.process import processors
+from descent.report.format import counted
 from descent.results import processor
 
 ROUNDS = {8: 3, 128: 9, "full": 9}
@@ -123,8 +125,8 @@ def section(table: pd.DataFrame, images: int) -> str:
     sizes = list(dict.fromkeys(table.batch_size))
     cells = {(row.engine, row.batch_size): _cell(row) for row in table.itertuples()}
     lines = [
-        f"Seconds per epoch of {images:,} images (median), and images per second relative to",
-        "`keras.Model.fit`. One thread per run unless stated otherwise.",
+        f"Seconds per epoch of {images:,} images (median) on {counted(processors(), 'core')}, and images per",
+        "second relative to `keras.Model.fit`. One thread per run unless stated otherwise.",
         "",
         "| engine | " + " | ".join(f"batch size {size:,}" for size in sizes) + " |",
         "|---" + "|---:" * len(sizes) + "|",
