@@ -27,7 +27,7 @@ run: $(INSTALLED) ## run the whole experiment: download, train, sweep, report, l
 	@dvc repro
 	@python -m dvc_mlflow sync; code=$$?; python -m descent show; exit $$code
 
-check: $(INSTALLED) ## lint, types and the quick unit tests: about a minute
+check: $(INSTALLED) ## lint, types and the quick unit tests: about a minute on two cores
 	@ruff check .
 	@ruff format --check .
 	@mypy
@@ -51,7 +51,7 @@ ui: $(INSTALLED) ## browse the runs in MLflow, on this machine
 server: $(INSTALLED) ## serve MLflow over PostgreSQL, for several people
 	@python -m dvc_mlflow server
 
-bench: $(INSTALLED) ## measure the training engine beside Keras, NumPy, PyTorch and JAX
+bench: $(INSTALLED) ## measure the training engine beside Keras and NumPy (PyTorch and JAX too, where they are installed)
 	@python -m benchmarks
 	@python -m benchmarks.scheduling
 	@python -m benchmarks.stage
