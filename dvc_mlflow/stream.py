@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from dvc_mlflow import process, runs
-from dvc_mlflow.errors import Unusable
 from dvc_mlflow.expected import child_run, metric_name, read_mapping, read_running
 from dvc_mlflow.mapping import Mapping
 from dvc_mlflow.provenance import Place
@@ -115,7 +114,7 @@ class _Stream:
         """Complete the runs from the stage's files."""
         try:
             stage = read_running(self._place, self._begun["stage"])
-        except Unusable:
+        except ValueError:  # Unusable is one
             self._end("FAILED")
             raise
         store, own, current = self._opened(), self._run(), self._begun["current"]
