@@ -1,19 +1,13 @@
-"""params.yaml: its schema, and one line for each value that is not accepted.
+"""params.yaml: what it may hold, and the runs that it describes."""
 
-The file is read as DVC reads it: YAML 1.2 by ruamel.yaml, so that `010` is ten for both, `1e-7` is a
-number, and a duplicate key is rejected.
-"""
-
-import datetime
 import io
 import itertools
 import json
 import re
-import reprlib
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeGuard, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -24,15 +18,14 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
-from ruamel.yaml import YAML, YAMLError
-from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from ruamel.yaml import YAML
 
 from descent import paths
 from descent.datasets import KNOWN, KnownDataset, source_error
 from descent.engine.optimizers import OPTIMIZERS
 from descent.engine.settings import ACTIVATION, HIDDEN_LAYERS, OPTIMIZER, RunSettings
 from descent.redaction import public_url
+from descent.validation import Conflict, InvalidParams, conflicts, describe_errors, load_yaml, printable
 
 OPTIMIZER_NAMES = ", ".join(OPTIMIZERS)
 ACTIVATIONS = ("relu", "tanh", "sigmoid", "elu", "gelu", "silu")
@@ -42,36 +35,11 @@ JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
 """Invisible characters that some scripts and emoji need."""
 
 
-class InvalidParams(ValueError):
-    """params.yaml is not valid; the text has one line per error: the key, its value, what is accepted."""
-
-
 class InvalidRates(ValueError):
     """The learning rates of the tuned models cannot be read; one line with the remedy."""
 
 
-class Conflict(NamedTuple):
-    """A value that does not fit another one."""
-
-    key: str
-    value: Any
-    accepted: str
-
-
-def conflicts(*found: Conflict) -> PydanticCustomError:
-    """Make the error that a section's validator raises where values do not fit each other."""
-    text = "; ".join(_sentence(*conflict) for conflict in found)
-    return PydanticCustomError("conflicts", "{text}", {"text": text, "conflicts": found})
-
-
-def _number(value: Any) -> Any:
-    if isinstance(value, bool):
-        raise ValueError("a boolean")
-    return value
-
-
 def _whole(value: Any) -> Any:
-    value = _number(value)
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
@@ -97,7 +65,7 @@ def _source(value: str) -> str:
     return value
 
 
-Number = Annotated[float, BeforeValidator(_number), Field(strict=True, allow_inf_nan=False)]
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Whole = Annotated[int, BeforeValidator(_whole), Field(strict=True)]
 Text = Annotated[str, BeforeValidator(_text), Field(min_length=1, max_length=500)]
 BatchSize = Literal["full"] | Annotated[Whole, Field(ge=1)]
@@ -138,7 +106,7 @@ class OwnDataset(Section):
     """
 
     title: Text = Field(description=TEXT)
-    source: Annotated[Text, BeforeValidator(_source)] = Field(description="a path, or an https URL")
+    source: Annotated[Text, AfterValidator(_source)] = Field(description="a path, or an https URL")
     sha256: str = Field(
         pattern=r"^[0-9a-f]{64}$",
         description="64 hexadecimal digits, which `python -m descent checksum SOURCE` prints",
@@ -422,7 +390,7 @@ def _same_but_for_case(key: str, names: Iterable[str]) -> Iterator[Conflict]:
     seen: dict[str, str] = {}
     for name in names:
         if other := seen.get(name.lower()):
-            yield Conflict(key, name, f"a name that differs from {other!r} in more than its case")
+            yield Conflict(key, name, f"another name: there is {other!r} (upper and lower case are the same)")
         seen[name.lower()] = name
 
 
@@ -440,7 +408,7 @@ def read_params(path: Path | str = paths.PARAMS) -> Params:
     except InvalidParams as error:
         lines = str(error).split("\n")
     except ValidationError as errors:
-        lines = error_lines(errors, raw, Params)
+        lines = describe_errors(errors, raw, Params)
     raise InvalidParams("\n".join(f"{path}: {printable(line)}" for line in lines)) from None
 
 
@@ -483,165 +451,3 @@ def own_dataset_entry(source: str, checksum: str, test_images: int | None) -> st
     yaml, text = YAML(), io.StringIO()
     yaml.dump({"data": name, "datasets": {name: entry}}, text)
     return text.getvalue()
-
-
-def printable(text: str) -> str:
-    """Replace characters that a terminal does not print, such as escape sequences, by their codes."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-def load_yaml(text: str) -> Any:
-    """Parse YAML as DVC does.
-
-    Raises:
-        InvalidParams: It is no YAML, or a mapping in it has a duplicate key or one that is no text.
-    """
-    try:
-        lines = list(map(printable, _key_errors(YAML(typ="safe").compose(text), "", set())))
-        if not lines:
-            return YAML(typ="safe").load(text)
-    except YAMLError as error:
-        mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-        problem = getattr(error, "problem", None) or str(error).partition("\n")[0]
-        place = f"line {mark.line + 1}: " if mark else ""
-        raise InvalidParams(f"{place}is not YAML: {' '.join(problem.split())}") from None
-    except RecursionError:
-        raise InvalidParams("is not YAML: nested too deeply") from None
-    except ValueError as error:  # a character that does not exist
-        raise InvalidParams(f"is not YAML: {error}") from None
-    raise InvalidParams("\n".join(lines))
-
-
-def _shortened(key: str) -> str:
-    return key if len(key) <= 64 else f"{key[:61]}..."
-
-
-KINDS = {"int": "a number", "float": "a number", "bool": "a boolean", "null": "nothing"}
-
-
-def _key_errors(node: Node | None, at: str, seen: set[int]) -> Iterator[str]:
-    """Describe the duplicate keys and those that are read as something else than text."""
-    if id(node) in seen:  # an alias: of a mapping that it is in, say
-        return
-    seen.add(id(node))
-    if isinstance(node, ScalarNode):
-        try:
-            YAML(typ="safe").constructor.construct_object(node)
-        except (ValueError, KeyError, OverflowError):  # `!!bool x`, a 13th month, 5,000 digits
-            kind, value = KINDS.get(str(node.tag).rpartition(":")[2], "a date"), _shortened(node.value)
-            yield f"line {node.start_mark.line + 1}: {at}: {value!r} cannot be read as {kind}"
-    if isinstance(node, SequenceNode):
-        for entry in node.value:
-            yield from _key_errors(entry, at, seen)
-    if not isinstance(node, MappingNode):
-        return
-    first: dict[str, int] = {}
-    for key, value in node.value:
-        kind, text, line = key.tag.rpartition(":")[2], str(key.value), key.start_mark.line + 1
-        name = (
-            f"{at}.{_shortened(text)}".removeprefix(".") if isinstance(key, ScalarNode) else at or "the file"
-        )
-        if kind not in ("str", "merge"):
-            quotes = (
-                f'; a name like this needs quotes: "{_shortened(text)}"'
-                if isinstance(key, ScalarNode)
-                else ""
-            )
-            yield f"line {line}: {name}: the key is {KINDS.get(kind, f'a {kind}')}, not text{quotes}"
-        elif re.search(r"[\ud800-\udfff]", text):
-            yield f"line {line}: {name}: the key has half of a surrogate pair"
-        elif text in first:
-            yield f"line {line}: {name}: the key is there twice, first in line {first[text]}"
-        first.setdefault(text, line)
-        yield from _key_errors(value, name, seen)
-
-
-def error_lines(errors: ValidationError, raw: Any, schema: type[BaseModel]) -> list[str]:
-    """Describe the errors in `raw`, one line for each place in the file.
-
-    What is accepted is the description of the schema's field at that place.
-    """
-    lines: dict[tuple, list[str]] = {}
-    for error in errors.errors():
-        keys = _place(error, raw)
-        of_a_list = bool(keys) and isinstance(keys[-1], int)
-        lines.setdefault(keys[:-1] if of_a_list else keys, list(_error_lines(error, keys, raw, schema)))
-    return list(itertools.chain.from_iterable(lines.values()))
-
-
-def _place(error: Mapping, raw: Any) -> tuple:
-    """Return the keys from the top of the file to the error, without pydantic's names of union branches."""
-    keys, value = [], raw
-    for part in error["loc"]:
-        if isinstance(value, dict) and part in value:
-            value = value[part]
-        elif isinstance(value, list) and isinstance(part, int):
-            value = value[part]
-        elif error["type"] != "missing":
-            break
-        keys.append(part)
-    return tuple(keys)
-
-
-def _error_lines(error: Mapping, keys: tuple, raw: Any, schema: type[BaseModel]) -> Iterator[str]:
-    is_key = error["loc"][-1:] == ("[key]",)
-    name = ".".join(_shortened(str(key)) for key in keys)
-    section, accepted = _expected(error["loc"][:-2] if is_key else error["loc"], schema)
-    value = raw
-    for key in keys if error["type"] != "missing" else ():
-        value = value[key]
-    if error["type"] == "conflicts":
-        for conflict in error["ctx"]["conflicts"]:
-            yield _sentence(".".join(filter(None, [name, conflict.key])), conflict.value, conflict.accepted)
-    elif error["type"] == "missing":
-        yield f"{name}: is missing; accepted: {accepted}"
-    elif error["type"] == "extra_forbidden":
-        yield f"{name}: is not a known key; accepted: {', '.join(section.model_fields)}"
-    elif is_key:
-        yield _sentence(".".join(map(str, keys[:-1])), keys[-1], accepted)
-    else:
-        yield _sentence(name or "the file", value, accepted) + _quotes(error["type"], value)
-
-
-def _quotes(error_type: str, value: Any) -> str:
-    """Say where quotes are missing, and where there should be none."""
-    if error_type == "string_type" and (value is None or isinstance(value, int | float | datetime.date)):
-        return "; text needs quotes here"
-    if error_type in ("int_type", "float_type") and isinstance(value, str):
-        return "; a number has no quotes" if re.fullmatch(r"[+-]?[\d.]+(e[+-]?\d+)?", value, re.I) else ""
-    return ""
-
-
-def _sentence(name: str, value: Any, accepted: str) -> str:
-    shown = reprlib.Repr()
-    shown.maxstring = shown.maxother = shown.maxlong = 60
-    shown.maxlist = shown.maxdict = 8
-    text = shown.repr(value)
-    return f"{name}: {text if len(text) <= 80 else text[:77] + '...'} is not accepted; accepted: {accepted}"
-
-
-def _expected(location: tuple, schema: type[BaseModel]) -> tuple[type[BaseModel], str]:
-    """Return the section that `location` lies in, and what is accepted there."""
-    section, accepted = schema, _mapping(schema)
-    entry = None  # the section that a dictionary of names holds
-    for part in location:
-        if entry is not None:
-            section, accepted, entry = entry, _mapping(entry), None
-            continue
-        field = section.model_fields.get(part) if isinstance(part, str) else None
-        if field is None:
-            continue
-        accepted = field.description or accepted
-        if _is_section(field.annotation):
-            section, accepted = field.annotation, _mapping(field.annotation)
-        else:
-            entry = next(filter(_is_section, get_args(field.annotation)), None)
-    return section, accepted
-
-
-def _mapping(section: type[BaseModel]) -> str:
-    return "a mapping with " + ", ".join(section.model_fields)
-
-
-def _is_section(annotation: Any) -> TypeGuard[type[BaseModel]]:
-    return isinstance(annotation, type) and issubclass(annotation, BaseModel)

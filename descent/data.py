@@ -321,7 +321,7 @@ def read_folder(source: Path | IO[bytes], place: str) -> dict[str, bytes]:
         if len(parts) != depth:
             raise InvalidData(
                 f"{place}: {'/'.join(parts)!r} is not in the subfolder of a class; accepted: "
-                "<class>/<image>, or train/<class>/<image> and test/<class>/<image>"
+                "<class>/<image>, or train/<class>/<image> and test/<class>/<image> and no other folder"
             )
     named = {"/".join(parts): content for parts, content in found.items()}
     return dict(sorted(named.items(), key=lambda item: item[0].encode()))
@@ -331,8 +331,13 @@ def _members(source: Path | IO[bytes]) -> Iterator[tuple[str, int, Callable[[], 
     """Yield the name, the size and a reader of each file."""
     if isinstance(source, Path):
         for file in source.rglob("*"):
+            name = file.relative_to(source).as_posix()
             if file.is_file():
-                yield file.relative_to(source).as_posix(), file.stat().st_size, file.read_bytes
+                yield name, file.stat().st_size, file.read_bytes
+            elif file.is_symlink():  # to a folder, or to nothing
+                raise InvalidData(
+                    f"{source}: {name!r} is a link to no file; accepted: folders, files, links to files"
+                )
     elif zipfile.is_zipfile(source):
         with zipfile.ZipFile(source) as zip:
             for info in zip.infolist():

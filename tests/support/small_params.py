@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from dvc.utils.serialize import load_yaml as load_as_dvc
+from pydantic import ValidationError
 from ruamel.yaml import YAML
 
-from descent.config import InvalidParams, load_yaml, read_params
+from descent.config import Params, read_params
+from descent.validation import InvalidParams, describe_errors, load_yaml, printable
 
 ROOT = Path(__file__).parents[2]
 
@@ -95,4 +97,13 @@ def error_lines(path: Path, text: str | bytes) -> list[str]:
         assert all(line.startswith(f"{path}: ") for line in lines)
         return [line.removeprefix(f"{path}: ") for line in lines]
     assert load_as_dvc(str(path)) == load_yaml(path.read_text()), "DVC reads something else"
+    return []
+
+
+def value_errors(raw: dict) -> list[str]:
+    """Return the error lines of a params.yaml with these values, without writing it; none if they are valid."""
+    try:
+        Params.model_validate(raw)
+    except ValidationError as errors:
+        return list(map(printable, describe_errors(errors, raw, Params)))
     return []

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from descent.config import Params, load_yaml
+from descent.config import Params
 from descent.datasets import KNOWN
+from descent.validation import load_yaml
 from tests.support.project import Project, clone
 from tests.support.small_params import ROOT, read_yaml
 

@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from descent import cli
-from descent.config import load_yaml
+from descent.validation import load_yaml
 
 
 @pytest.fixture

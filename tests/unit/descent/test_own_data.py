@@ -5,7 +5,6 @@ import io
 import os
 import shutil
 import subprocess
-import sys
 import tarfile
 import zipfile
 
@@ -14,11 +13,12 @@ import pytest
 from PIL import Image
 
 from descent import cli, fetch
-from descent.config import OwnDataset, load_yaml
+from descent.config import OwnDataset
 from descent.data import InvalidData, InvalidSplit, load_dataset, open_raw, preprocess, read_description
 from descent.fetch import DownloadFailed, InvalidSource, copy_source, obtain
 from descent.files import sha256, write_bytes
 from descent.files import zipped as zipped_files
+from descent.validation import load_yaml
 from tests.support.http_server import body, serving, truncated
 from tests.support.images import idx_bytes
 
@@ -240,8 +240,20 @@ FOLDER_FAULTS = {
         "'a.png' is not in the subfolder",
     ),
     "too deep": (
-        lambda folder: write_folder(folder / "more") and None,
+        lambda folder: write_folder(folder / "more"),
         "png' is not in the subfolder",
+    ),
+    "a third part": (
+        lambda folder: [write_folder(folder, (part,)) for part in ("train", "test", "val")],
+        "train/<class>/<image> and test/<class>/<image> and no other folder",
+    ),
+    "a link to nothing": (
+        lambda folder: (folder / "wave" / "99.png").symlink_to("nowhere.png"),
+        "'wave/99.png' is a link to no file",
+    ),
+    "a link to a folder": (
+        lambda folder: (folder / "star").symlink_to(folder / "wave"),
+        "'star' is a link to no file",
     ),
     "one class": (
         lambda folder: [shutil.rmtree(folder / name) for name in NAMES[1:]],
@@ -446,15 +458,11 @@ def test_the_command_prints_an_entry_that_is_accepted(folder, tmp_path, capsys, 
 
 
 @pytest.mark.parametrize("source", ["nothing", "params.yaml", "http://user:secret@example.org/a.zip"])
-def test_the_command_rejects_what_is_no_dataset(tmp_path, source):
+def test_the_command_rejects_what_is_no_dataset(tmp_path, monkeypatch, capsys, source):
     (tmp_path / "params.yaml").write_text("a: 1")
-    command = [sys.executable, "-m", "descent", "checksum", source]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment())
-    assert done.returncode == 1 and not done.stdout and "secret" not in done.stderr
-    assert len(done.stderr.splitlines()) == 1
-
-
-def environment() -> dict[str, str]:
-    from tests.support.small_params import ROOT
-
-    return os.environ | {"PYTHONPATH": str(ROOT)}
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["checksum", source])
+    line = caught.value.code
+    assert isinstance(line, str) and "\n" not in line and "secret" not in line
+    assert capsys.readouterr() == ("", "")

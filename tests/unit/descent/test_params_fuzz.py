@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from descent.config import load_yaml
+from descent.validation import load_yaml
 from stages import download
-from tests.support.small_params import ROOT, dumped, error_lines, parent, places
+from tests.support.small_params import ROOT, dumped, error_lines, parent, places, value_errors
 
 TEXT = (ROOT / "params.yaml").read_text()
 LIST = "[x, x, x, x, x, x, x, x, x]"
@@ -55,13 +55,13 @@ EDITS = {
     "empty": ("epochs: 20", "epochs:", "train.epochs: None is not accepted"),
     "a list as key": ("data: mnist", "data: mnist\n? [a]\n: 1", "line 12: the file: the key is a seq"),
     "a long key": ("epochs: 20", f"? {'k' * 3000}\n  : 20", f"train.epochs: is missing|train.{'k' * 61}...: is"),
-    "nested deeply": ("epochs: 20", f"epochs: {'[' * 1200}{']' * 1200}", "is not YAML: nested too deeply"),
+    "nested deeply": ("epochs: 20", f"epochs: {'[' * 600}{']' * 600}", "is not YAML: nested too deeply"),
     "nested by aliases": ("data: mnist", f"data: mnist\na0: &a0 {LIST}\n{ALIASES}", "a0: is not a known key"),
     "itself": ("\nmodels:\n", "\nmodels: &m\n  x: *m\n", "models.x.batch_size: is missing"),
     "a name of folders": ("  batch_8:", "  ../batch_8:", "models: '../batch_8' is not accepted"),
     "a name with a dot": ("  batch_8:", "  batch.8:", "models: 'batch.8' is not accepted"),
     "a name with a space": ("  batch_8:", "  batch 8:", "models: 'batch 8' is not accepted"),
-    "a name but for case": ("  batch_8:", "  Baseline:", "models: 'baseline' is not accepted; accepted: a name"),
+    "a name but for case": ("  batch_8:", "  Baseline:", "models: 'baseline' is not accepted; accepted: another"),
     "a name of 65": ("  batch_8:", f"  {'k' * 65}:", "models: 'kkkk"),
     "more than fits": ("  - 128\n  - 64", "  - 65536\n  - 65536", "network.hidden_layers: [65536, 65536] is not"),
     "interpolation": ("data: mnist", "data: ${models}", "data: '${models}' is not accepted"),
@@ -120,6 +120,15 @@ def mutate(raw: dict, data: st.DataObject) -> None:
         section[last] = {"list": [before], "mapping": {name: before}}.get(operation, value)
 
 
+@pytest.mark.slow  # two seconds of drawn changes
+@settings(deadline=None)
+@given(st.integers(0, len(TEXT)), st.integers(0, 40), st.text(max_size=20))
+def test_any_damaged_text_is_accepted_or_named(tmp_path_factory, start, length, put):
+    text = TEXT[:start] + put + TEXT[start + length :]
+    lines = error_lines(tmp_path_factory.getbasetemp() / "damaged.yaml", text)
+    assert all(map(is_clear, lines)), lines
+
+
 @pytest.mark.slow  # seven seconds of drawn changes
 @settings(deadline=None, max_examples=150)
 @given(st.data())
@@ -131,23 +140,28 @@ def test_a_change_of_the_structure_is_accepted_or_named(tmp_path_factory, data):
     assert all(map(is_clear, lines)), lines
 
 
-@pytest.mark.parametrize(
-    "place", [pytest.param(place, id=".".join(map(str, place))) for place in places(load_yaml(TEXT))]
-)
-def test_a_line_names_the_place_and_the_value(tmp_path, place):
+@pytest.mark.parametrize("value", [{"nonsense": -1}, None, True, 1.5, "", [], [[]]], ids=repr)
+def test_a_value_of_another_type_is_named_or_accepted_in_every_place(value):
     raw = load_yaml(TEXT)
-    parent(raw, place)[place[-1]] = {"nonsense": -1}
-    lines = error_lines(tmp_path / "params.yaml", dumped(raw))
-    keys = [key for key in place if isinstance(key, str)]
-    about = [line for line in lines if re.match(rf"{re.escape('.'.join(keys))}\b", line)]
-    assert about and all(map(is_clear, lines)), lines
-    assert "nonsense" in " ".join(about)
+    own = {"title": "Own", "source": "own", "sha256": 64 * "0", "classes": ["a", "b"], "test_images": 1}
+    raw["datasets"] = {"own": own}
+    raw["models"]["baseline"] |= dict.fromkeys(("momentum", "rho", "epsilon"))  # as if they were not there
+    assert value_errors(raw) == []
+    for place in list(places(raw)):
+        section, before = parent(raw, place), parent(raw, place)[place[-1]]
+        section[place[-1]] = value
+        lines = value_errors(raw)
+        section[place[-1]] = before
+        name = re.escape(".".join(key for key in place if isinstance(key, str)))
+        assert all(map(is_clear, lines)), (place, lines)
+        if value == {"nonsense": -1}:
+            assert any(re.match(rf"{name}\b.*nonsense", line) for line in lines), (place, lines)
 
 
 # What is written
 
 
-@pytest.mark.parametrize("edit", [edit for edit in EDITS if EDITS[edit][2]])
+@pytest.mark.parametrize("edit", ["tab", "boolean", "a long key"])
 def test_the_first_stage_prints_the_lines_and_writes_nothing(tmp_path, monkeypatch, capsys, edit):
     old, new, _ = EDITS[edit]
     monkeypatch.chdir(tmp_path)
