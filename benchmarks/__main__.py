@@ -36,15 +36,15 @@ def main() -> None:
     """Run the benchmark."""
     argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__).parse_args()
     images = len(load_dataset().train.labels)
-    table = pd.concat([compare(batch_size, images) for batch_size in ROUNDS], ignore_index=True)
+    table = pd.concat([compare_engines(batch_size, images) for batch_size in ROUNDS], ignore_index=True)
     with replacing(TABLE) as temporary:
         table.to_csv(temporary, index=False, float_format="%.4g", lineterminator="\n")
     print(section(table, images))
 
 
-def compare(batch_size: int | str, images: int) -> pd.DataFrame:
+def compare_engines(batch_size: int | str, images: int) -> pd.DataFrame:
     """Measure all engines at one batch size."""
-    installed = [name for name in engines.ENGINES if find_spec(engines.LIBRARIES.get(name, "numpy"))]
+    installed = [name for name in engines.ENGINES if find_spec(engines.REQUIRED.get(name, "numpy"))]
     measured = measure(
         ["matrix product", *installed], images if batch_size == "full" else batch_size, ROUNDS[batch_size]
     )
@@ -73,8 +73,8 @@ def measure(names: list[str], batch_size: int, rounds: int) -> dict[str, tuple[f
     workers = {}
     try:
         for name in names:
-            workers[name] = start(name, batch_size)
-            answer(workers[name])  # wait for its warm-up before the next one starts
+            workers[name] = start_worker(name, batch_size)
+            read_answer(workers[name])  # wait for its warm-up before the next one starts
         found = {name: [] for name in names}
         for turn in range(rounds):
             for name, worker in workers.items():
@@ -96,7 +96,7 @@ def measure(names: list[str], batch_size: int, rounds: int) -> dict[str, tuple[f
             worker.communicate()
 
 
-def start(name: str, batch_size: int) -> subprocess.Popen:
+def start_worker(name: str, batch_size: int) -> subprocess.Popen:
     """Start the worker of an engine."""
     command = [sys.executable, "-m", "benchmarks.worker", name, str(batch_size)]
     pipe = subprocess.PIPE
@@ -107,10 +107,10 @@ def ask(worker: subprocess.Popen) -> tuple[float, float]:
     """Let a worker train for an epoch; return its seconds and its peak memory so far in MB."""
     worker.stdin.write("\n")
     worker.stdin.flush()
-    return answer(worker)
+    return read_answer(worker)
 
 
-def answer(worker: subprocess.Popen) -> tuple[float, float]:
+def read_answer(worker: subprocess.Popen) -> tuple[float, float]:
     """Read a worker's answer."""
     line = worker.stdout.readline().split()
     if not line:

@@ -84,14 +84,14 @@ def starting_weights() -> list[list[np.ndarray]]:
     return weights
 
 
-def pixels(dataset: Dataset) -> np.ndarray:
+def unit_pixels(dataset: Dataset) -> np.ndarray:
     """Images (n, 784) float32 from 0 to 1."""
     return dataset.train.images.reshape(-1, 784).astype(np.float32) / 255
 
 
 def numpy_loop(dataset: Dataset, batch_size: int):
     """NumPy, one update after the other."""
-    images, labels, weights = pixels(dataset), dataset.train.labels, starting_weights()
+    images, labels, weights = unit_pixels(dataset), dataset.train.labels, starting_weights()
     random, rate = np.random.default_rng(0), np.float32(RATE)
 
     def update(rows):
@@ -126,7 +126,7 @@ def pytorch(dataset: Dataset, batch_size: int):
 
     torch.set_num_threads(1)
     images, labels = (
-        torch.from_numpy(pixels(dataset)),
+        torch.from_numpy(unit_pixels(dataset)),
         torch.from_numpy(dataset.train.labels.astype(np.int64)),
     )
     layers = [nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 64), nn.ReLU(), nn.Linear(64, 10)]
@@ -148,7 +148,7 @@ def jax_scan(dataset: Dataset, batch_size: int):
     from jax import lax
     from jax import numpy as jnp
 
-    images, labels = jnp.asarray(pixels(dataset)), jnp.asarray(dataset.train.labels)
+    images, labels = jnp.asarray(unit_pixels(dataset)), jnp.asarray(dataset.train.labels)
     weights, random = jax.tree.map(jnp.asarray, starting_weights()), np.random.default_rng(0)
 
     def loss(weights, rows):
@@ -202,5 +202,5 @@ ENGINES = {
 }
 """In the order of the table; the last two only where they are installed."""
 
-LIBRARIES = {"pytorch": "torch", "jax": "jax"}
+REQUIRED = {"pytorch": "torch", "jax": "jax"}
 """What an engine needs besides the project's requirements."""

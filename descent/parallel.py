@@ -32,7 +32,7 @@ from descent.redaction import redacted
 PACKAGE = "descent"
 """The package that workers are sent. They need the libraries, but neither this code nor a shared disk."""
 
-TRIES = 3
+RUN_TRIES = 3
 """Tries of a run that raises, the first one included."""
 
 CONNECT_TIMEOUT_S = 5
@@ -170,7 +170,7 @@ def run_each(
 
     Runs start in the order of the tasks. A run whose worker dies is repeated on another one, unless it has
     seen too many die (Dask's setting `distributed.scheduler.allowed-failures`); a run that raises is tried
-    TRIES times. Closing the iterator abandons the runs that have not ended, which stop at their next event.
+    RUN_TRIES times. Closing the iterator abandons runs that have not ended, which stop at their next event.
 
     Args:
         client: What `connect` returned.
@@ -204,7 +204,7 @@ def run_each(
                 list(map(pickle.dumps, tasks)),
                 content=_send(client, function, shared),
                 key=[f"{function.__name__}-{index:09d}-{name}" for index in range(len(tasks))],
-                retries=TRIES - 1,
+                retries=RUN_TRIES - 1,
             )
         pending.update(zip(futures, range(len(tasks)), strict=True))
         del futures  # a result leaves its worker with the last reference

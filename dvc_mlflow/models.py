@@ -136,7 +136,7 @@ def changed(store: Store, uri: str, needed: Mapping[str, Path | None]) -> list[s
         ]
 
 
-def best(expectation: Expectation) -> dict[tuple[str, str], ExpectedStage | None]:
+def best_stages(expectation: Expectation) -> dict[tuple[str, str], ExpectedStage | None]:
     """Choose who should bear each alias, by registered name and alias."""
     chosen: dict[tuple[str, str], ExpectedStage | None] = {}
     for stage in expectation.stages:

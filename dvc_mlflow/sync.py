@@ -192,7 +192,7 @@ def _move_aliases(
     """
     if not expectation.committed or expectation.unusable:
         return
-    for (name, alias), stage in models.best(expectation).items():
+    for (name, alias), stage in models.best_stages(expectation).items():
         bearer, run = models.bearer(store, name, alias), shown[stage.name] if stage else None
         if bearer is None if stage is None else run is None or bearer and models.holds(store, bearer, stage):
             continue

@@ -18,11 +18,11 @@ def main() -> None:
         with process.interruptible():
             for folder in tables.remove_other_results(params):
                 print(f"{folder}: removed, as the model is not in {paths.PARAMS}")
-            tables.write(tables.compute(params, results, dataset))
+            tables.write_tables(tables.compute(params, results, dataset))
             written = tables.read_tables()  # what is said and drawn comes from the files
             names = [] if dataset.numbered else dataset.class_names
             contents = sentences.contents(params, written, dataset.title, names)
-            render.write(params, written, contents, dataset.train, dataset.test, classes=names or None)
+            render.write_report(params, written, contents, dataset.train, dataset.test, classes=names or None)
     except (InvalidData, InvalidRates, tables.InvalidResults) as error:
         sys.exit(str(error))
     except OSError as error:  # a full disk, say

@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+TO_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 UNKNOWN = "–"
 NBSP = "\N{NO-BREAK SPACE}"
 STATUS_SIGNS = {"diverged": "×", "collapsed": "○", "stalled": "–"}
@@ -51,7 +51,7 @@ def rate(value: float) -> str:
 
 def _power_of_ten(text: str) -> str:
     mantissa, exponent = text.split("e")
-    mantissa, power = f"{float(mantissa):g}", "10" + str(int(exponent)).translate(SUPERSCRIPTS)
+    mantissa, power = f"{float(mantissa):g}", "10" + str(int(exponent)).translate(TO_SUPERSCRIPTS)
     return power if mantissa == "1" else f"{mantissa}{NBSP}×{NBSP}{power}"
 
 

@@ -22,7 +22,7 @@ from descent.data import Split
 IMAGES = 500
 """The loss surface is computed on this many training images: enough for its shape, in seconds."""
 
-COLUMNS = 24
+GRID_COLUMNS = 24
 """Points of a frame's grid from left to right."""
 
 SHORT = 1 / 8
@@ -43,7 +43,7 @@ LEVELS = (1, 1.5, 2, 3, 5, 7)
 TRAJECTORY_COLUMNS = ("study", "frame", "model", "epoch", "x", "y", "explained")
 SURFACE_COLUMNS = ("study", "frame", "region", "corner", "loss", "x", "y")
 
-ACTIVATIONS = {
+ACTIVATION_FUNCTIONS = {
     "relu": lambda z: np.maximum(z, 0),
     "tanh": np.tanh,
     "sigmoid": expit,
@@ -116,8 +116,8 @@ def study_landscape(
     projected, surfaces = [], []
     with threadpool_limits(1):  # the bits of a product of matrices depend on the number of threads
         for number, (plane, framed) in enumerate(_views(spanning)):
-            frame = frame_around(np.concatenate([project(plane, path) for path in framed]))
-            grid = frame.grid(COLUMNS)
+            frame = frame_around(np.concatenate([plane_coordinates(plane, path) for path in framed]))
+            grid = frame.grid(GRID_COLUMNS)
             loss = loss_surface(plane, *grid, inputs, training.labels[rows], widths, settings.activation)
             surfaces.append(_rounded(regions(frame, loss), frame).assign(frame=number))
             projected += [
@@ -169,14 +169,14 @@ def _farthest(steps: np.ndarray) -> float:
     return float(np.linalg.norm(steps, axis=1).max())
 
 
-def project(plane: Plane, trajectory: np.ndarray) -> np.ndarray:
+def plane_coordinates(plane: Plane, trajectory: np.ndarray) -> np.ndarray:
     """Return the coordinates (points, 2) in the plane; not finite where the weights are not."""
     with np.errstate(invalid="ignore"):
         return (trajectory.astype(np.float64) - plane.origin) @ plane.directions.T
 
 
 def _projected(plane: Plane, trajectory: np.ndarray) -> pd.DataFrame:
-    points = project(plane, trajectory)
+    points = plane_coordinates(plane, trajectory)
     with np.errstate(invalid="ignore", divide="ignore"):
         squared = ((trajectory.astype(np.float64) - plane.origin) ** 2).sum(axis=1)
         explained = (points**2).sum(axis=1) / squared
@@ -229,7 +229,7 @@ def loss_surface(
         inputs: (images, pixels).
         labels: (images,).
         widths: The widths of all layers, input and output included.
-        activation: A key of ACTIVATIONS.
+        activation: A key of ACTIVATION_FUNCTIONS.
 
     Returns:
         (rows, columns).
@@ -237,7 +237,7 @@ def loss_surface(
     corners = [layers(vector, widths) for vector in (plane.origin, *plane.directions)]
     first, *later = zip(*corners, strict=True)
     entering = [inputs @ kernel + bias for kernel, bias in first]
-    activate = ACTIVATIONS[activation]
+    activate = ACTIVATION_FUNCTIONS[activation]
 
     def loss(place: tuple[float, float, float]) -> float:
         def combine(parts: Sequence[np.ndarray]) -> np.ndarray:

@@ -36,7 +36,7 @@ class Code(NamedTuple):
     imports: str = ""  # from scipy.special
 
 
-ACTIVATIONS = {
+ACTIVATION_CODE = {
     "relu": Code("np.maximum(z, 0)", "z > 0", r"ReLU, $\varphi(z) = \max(z, 0)$"),
     "tanh": Code("np.tanh(z)", "1 - np.tanh(z) ** 2", r"$\varphi(z) = \tanh z$"),
     "sigmoid": Code(
@@ -109,7 +109,7 @@ def render(params: Any, summary: Mapping[str, Any], root: Path | str = ".") -> s
         nbclient.exceptions.CellExecutionError: A cell failed.
         nbclient.exceptions.DeadKernelError: The kernel ended, for want of memory, say.
     """
-    notebook = build(params, summary)
+    notebook = assemble(params, summary)
     metadata = notebook.metadata.copy()  # the kernel adds its version
     with _kernel_settings() as environment:
         client = _Client(
@@ -127,7 +127,7 @@ def render(params: Any, summary: Mapping[str, Any], root: Path | str = ".") -> s
     return nbformat.writes(notebook)
 
 
-def build(params: Any, summary: Mapping[str, Any]) -> nbformat.NotebookNode:
+def assemble(params: Any, summary: Mapping[str, Any]) -> nbformat.NotebookNode:
     """Build the notebook without executing it; for the arguments see `render`."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
@@ -174,7 +174,7 @@ def _content(params: Any, summary: Mapping[str, Any]) -> dict[str, Any]:
         "hidden": hidden,
         "widths": [str(width) for width in (*hidden, summary["classes"])],
         "activation": activation,
-        "code": ACTIVATIONS[activation],
+        "code": ACTIVATION_CODE[activation],
         "tasks": tasks,
         "left": left,
         "tuned_sizes": any(len({params.models[name].batch_size for name in names}) > 1 for names in tuned),
@@ -225,7 +225,7 @@ def _divide(params: Any) -> tuple[list[tuple[Any, list[str]]], list[Left]]:
     return live, left
 
 
-SETTINGS = ("batch size", "learning rate", "hidden layers")
+TRAINING_SETTINGS = ("batch size", "learning rate", "hidden layers")
 """The settings that the notebook's own trainings may vary."""
 
 
@@ -235,8 +235,8 @@ def _task(
     """Describe a study; the trainings of `earlier` tasks are not repeated."""
     hidden = next(iter(models.values())).hidden_layers
     settings = {name: _settings(models[name], images) for name in names}
-    values = {key: list(dict.fromkeys(each[key] for each in settings.values())) for key in SETTINGS}
-    varied = [key for key in SETTINGS if len(values[key]) > 1] or ["batch size"]  # a single training
+    values = {key: list(dict.fromkeys(each[key] for each in settings.values())) for key in TRAINING_SETTINGS}
+    varied = [key for key in TRAINING_SETTINGS if len(values[key]) > 1] or ["batch size"]  # a single training
     usual = [] if models[names[0]].hidden_layers != hidden else ["hidden layers"]
     items = []
     for name in names:
@@ -255,7 +255,7 @@ def _task(
         }
         items.append(item)
     varied_values = [f"{key} {listed(values[key])}" for key in varied]
-    fixed = [f"{key} {values[key][0]}" for key in SETTINGS if key not in [*varied, *usual]]
+    fixed = [f"{key} {values[key][0]}" for key in TRAINING_SETTINGS if key not in [*varied, *usual]]
     return Task(study.question, names, varied, varied_values, fixed, items)
 
 
@@ -263,7 +263,7 @@ def _settings(model: Any, images: int) -> dict[str, str]:
     size = _batch_size(model, images)
     sizes = f"{size:,} (the full sample)" if size == images else f"{size:,}"
     hidden = " + ".join(map(str, model.hidden_layers)) or "none"
-    return dict(zip(SETTINGS, (sizes, _rate(model.learning_rate), hidden), strict=True))
+    return dict(zip(TRAINING_SETTINGS, (sizes, _rate(model.learning_rate), hidden), strict=True))
 
 
 def _batch_size(model: Any, images: int) -> int:

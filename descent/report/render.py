@@ -29,16 +29,16 @@ from descent.report.sentences import Caption, Contents
 from descent.report.tables import Tables
 
 TEMPLATES = Path(__file__).parent / "templates"
-ENVIRONMENT = Environment(
+JINJA = Environment(
     loader=FileSystemLoader(TEMPLATES),
     undefined=StrictUndefined,
     autoescape=lambda name: name is not None and ".html" in name,
     trim_blocks=True,
     lstrip_blocks=True,
 )
-ENVIRONMENT.filters["escaped"] = markdown
+JINJA.filters["escaped"] = markdown
 FIGURES_OF_A_STUDY = ("curves", "movement", "trajectories")
-CURVES = [(by, key) for by in ("epoch", "updates") for key in ("train_loss", "validation_accuracy")]
+CURVE_PANELS = [(by, key) for by in ("epoch", "updates") for key in ("train_loss", "validation_accuracy")]
 MOVEMENT = [("epoch", key) for key in ("gradient_norm", "distance")]
 MAX_WIDTH_BESIDE_ANOTHER = 360
 """Wider charts stand one below another."""
@@ -68,7 +68,7 @@ class Figure(NamedTuple):
         return {row["model"] for row in rows if "model" in row}
 
 
-def write(
+def write_report(
     params: Params,
     tables: Tables,
     contents: Contents,
@@ -126,7 +126,7 @@ def _charts(
     names, found = list(params.models), {"samples": [charts.sample_images(*samples, classes)]}
     for study, settings in params.studies.items():
         models = Models(names, {name: contents.labels[name] for name in settings.models}, live)
-        for figure, panels in (("curves", CURVES), ("movement", MOVEMENT)):
+        for figure, panels in (("curves", CURVE_PANELS), ("movement", MOVEMENT)):
             found[f"{study}-{figure}"] = [
                 charts.learning_curve(tables.history, METRICS[key], by, models) for by, key in panels
             ]
@@ -217,7 +217,7 @@ def report_markdown(
 ) -> str:
     """Render report.md; `show` returns what stands in the place of a figure."""
     of_studies = {f"{answer.study}-{kind}" for answer in contents.answers for kind in FIGURES_OF_A_STUDY}
-    text = ENVIRONMENT.get_template("report.md.j2").render(
+    text = JINJA.get_template("report.md.j2").render(
         contents._asdict(),
         figures=found,
         show=show,
@@ -260,7 +260,7 @@ def plain(text: str) -> str:
 def report_page(contents: Contents, found: Mapping[str, Figure], models: Sequence[str]) -> str:
     """Render report.html: the Markdown of report.md, in which live charts take the place of pictures."""
     keys = _keys(contents.labels, models)
-    place = ENVIRONMENT.get_template("figure.html.j2").render
+    place = JINJA.get_template("figure.html.j2").render
     places = {name: place(figure=figure, keys=keys) for name, figure in found.items()}
     tokens = MARKDOWN.parse(report_markdown(contents, found, lambda figure: f"```\n{figure.name}\n```"))
     headings = [
@@ -271,7 +271,7 @@ def report_page(contents: Contents, found: Mapping[str, Figure], models: Sequenc
     for (token, _), anchor in zip(headings, anchors(title for _, title in headings), strict=True):
         token.attrSet("id", anchor)
     script, style = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("page.js", "page.css"))
-    return ENVIRONMENT.get_template("report.html.j2").render(
+    return JINJA.get_template("report.html.j2").render(
         title=headings[0][1],
         sections=[(title, token.attrGet("id")) for token, title in headings if token.tag == "h2"],
         body=Markup(MARKDOWN.renderer.render(tokens, MARKDOWN.options, {"figures": places})),

@@ -168,7 +168,7 @@ def compute(params: Params, results: Mapping[str, Result], dataset: Dataset) -> 
     )
 
 
-def write(tables: Tables, folder: Path = paths.REPORTS) -> None:
+def write_tables(tables: Tables, folder: Path = paths.REPORTS) -> None:
     """Write the CSV files and metrics.json; sweep.csv is not written, it belongs to another stage."""
     for name, table in tables._asdict().items():
         if name != "sweep":

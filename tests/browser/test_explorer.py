@@ -406,7 +406,7 @@ def test_a_network_answers_as_keras_does(open_page, dataset):
 def test_activations_are_those_of_the_engine(open_page, activation):
     layers = explorer.random_layers((5, 4, 3), np.random.default_rng(0), scale=3)
     inputs = np.array([[0, 50, 100, 200, 255], [255, 0, 0, 9, 80]])
-    wanted = content.probabilities(layers, (inputs / 255).astype(np.float32), activation)
+    wanted = content.class_probabilities(layers, (inputs / 255).astype(np.float32), activation)
     encoded = content.encode_network(layers, (inputs / 255).astype(np.float32), activation, wanted)
     found = open_page().evaluate(CLASSIFY, [{"layers": encoded, "activation": activation}, inputs.tolist()])
     np.testing.assert_allclose(found, wanted, atol=1e-3)

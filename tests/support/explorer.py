@@ -14,7 +14,7 @@ from descent.data import Dataset, Split
 from descent.engine.settings import RunSettings
 from descent.metrics import EPOCH_METRICS
 from descent.report import tables
-from descent.report.explorer.content import content, pixels, probabilities
+from descent.report.explorer.content import class_probabilities, content, pixels
 from descent.report.explorer.page import page
 from tests.support.results import OUTCOMES, make_params, write_model
 
@@ -110,7 +110,7 @@ def write_network(folder: Path, params: Params, dataset: Dataset, layers: list) 
     with np.errstate(over="ignore"):
         shares = np.linspace(0, 1, params.train.epochs + 1)[:, None]
         np.save(folder / "trajectory.npy", ((1 - shares) * start + shares * end).astype(np.float32))
-    answers = probabilities(layers, pixels(dataset.test.images), params.network.activation)
+    answers = class_probabilities(layers, pixels(dataset.test.images), params.network.activation)
     np.save(folder / "test_probabilities.npy", np.stack([answers] * len(params.train.seeds)))
 
 

@@ -21,7 +21,7 @@ EPOCHS, CLASSES = 4, ("T-shirt/top", "Trouser", "Pullover", "Dress <b>", "Coat")
 
 
 class Example(NamedTuple):
-    """What render.write takes."""
+    """What render.write_report takes."""
 
     params: Params
     tables: Tables

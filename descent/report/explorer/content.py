@@ -37,7 +37,7 @@ MAX_PROBABILITY_ERROR = 0.01
 MISTAKES = 6
 """Misclassified images of each model that are shown in place of a drawing."""
 
-FRAMES, ZOOM, COLUMNS = 3, 6, 33
+FRAMES, ZOOM, GRID_POINTS = 3, 6, 33
 """Frames of a loss surface, the magnification from one to the next, and points of a row of its grid."""
 
 
@@ -202,7 +202,7 @@ def read_model(
     widths = (inputs.shape[1], *settings.hidden_layers, dataset.classes)
     networks = [landscape.layers(weights, widths) for weights in trajectory]
     viewed = inputs[sweep.view_rows(len(labels))]
-    predictions = sweep.predictions([probabilities(n, viewed, settings.activation) for n in networks])
+    predictions = sweep.predictions([class_probabilities(n, viewed, settings.activation) for n in networks])
 
     shape = (params.network.hidden_layers, params.network.activation)
     plane = planes.get(settings.seed) if (settings.hidden_layers, settings.activation) == shape else None
@@ -227,14 +227,14 @@ def pixels(images: np.ndarray) -> np.ndarray:
     return images.reshape(len(images), -1) * np.float32(1 / 255)
 
 
-def probabilities(
+def class_probabilities(
     layers: Sequence[tuple[np.ndarray, np.ndarray]], inputs: np.ndarray, activation: str
 ) -> np.ndarray:
     """Compute the class probabilities (n, classes); NaN where a weight or a sum is not finite."""
     values = inputs
     with np.errstate(all="ignore"):
         for place, (kernel, bias) in enumerate(layers):
-            values = landscape.ACTIVATIONS[activation](values) if place else values
+            values = landscape.ACTIVATION_FUNCTIONS[activation](values) if place else values
             values = values @ kernel + bias
         return softmax(values, axis=1)
 
@@ -275,7 +275,7 @@ def surface(
     for zoom in range(FRAMES):
         frame = landscape.Frame(*(edge / ZOOM**zoom for edge in largest))
         loss = landscape.loss_surface(
-            place, *frame.grid(COLUMNS), inputs, training.labels[rows], widths, network.activation
+            place, *frame.grid(GRID_POINTS), inputs, training.labels[rows], widths, network.activation
         )
         edges = {side: sweep.significant(edge) for side, edge in frame._asdict().items()}
         values = [sweep.significant(value, 4) for value in loss.ravel()]
@@ -334,7 +334,7 @@ def encode_network(
     Args:
         layers: Kernel (inputs, outputs) and bias of each layer.
         inputs: (n, pixels), images.
-        activation: A key of landscape.ACTIVATIONS.
+        activation: A key of landscape.ACTIVATION_FUNCTIONS.
         answers: (n, classes), the model's probabilities for these images.
 
     Returns:
@@ -347,7 +347,7 @@ def encode_network(
             whole = np.nan_to_num(np.rint(kernel / np.where(scale == 0, 1, scale))).astype("<i2")
         parts = {"scale": scale, "kernel": whole, "bias": bias.astype("<f4")}
         encoded.append({name: _base64(array.tobytes()) for name, array in parts.items()})
-    found = probabilities([decode_layer(layer) for layer in encoded], inputs, activation)
+    found = class_probabilities([decode_layer(layer) for layer in encoded], inputs, activation)
     same = np.allclose(found, answers, rtol=0, atol=MAX_PROBABILITY_ERROR, equal_nan=True)
     return encoded if same else None
 

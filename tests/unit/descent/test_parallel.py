@@ -102,7 +102,7 @@ def test_run_that_raises_is_tried_three_times_while_others_finish(threads, tmp_p
     assert (outcomes[0], outcomes[2]) == (0, 2)
     assert isinstance(outcomes[1], Failure) and str(outcomes[3]) == "3: ValueError: odd: 3"
     tries = {path.name: len(path.read_text()) for path in tmp_path.iterdir()}
-    assert tries == {"0": 1, "1": parallel.TRIES, "2": 1, "3": parallel.TRIES}
+    assert tries == {"0": 1, "1": parallel.RUN_TRIES, "2": 1, "3": parallel.RUN_TRIES}
 
 
 def test_repeated_run_reports_each_event_once(threads):

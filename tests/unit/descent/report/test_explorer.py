@@ -92,7 +92,7 @@ def test_the_loss_surface_is_the_loss_of_the_network(experiment, found):
         plane = experiment.planes.read(experiment.params.sweep_runs()[0]).astype(float)
         weights, train = plane[0] + x * plane[1] + y * plane[2], experiment.dataset.train
         layers = content.landscape.layers(weights, (24, 3, 5))
-        p = content.probabilities(layers, content.pixels(train.images), "relu")
+        p = content.class_probabilities(layers, content.pixels(train.images), "relu")
         loss = -np.log(p[np.arange(40), train.labels]).mean()
         assert frame["loss"][row * frame["columns"] + column] == pytest.approx(loss, rel=1e-2)
 
@@ -125,13 +125,13 @@ def test_quantized_weights_answer_as_keras_does(dataset, activation):
     layers = list(zip(weights[::2], weights[1::2], strict=True))
     encoded = content.encode_network(layers, inputs, activation, wanted)
     assert len(wanted) == 200 and wanted.max(axis=1).mean() > 0.3
-    assert np.abs(content.probabilities(decoded(encoded), inputs, activation) - wanted).max() < 1e-2
+    assert np.abs(content.class_probabilities(decoded(encoded), inputs, activation) - wanted).max() < 1e-2
 
 
 def test_a_network_that_sixteen_bits_cannot_hold_is_left_out():
     kernel = np.array([[1e6, 1e6], [1.0, -1.0]], np.float32)  # what decides is lost beside what cancels
     layers, inputs = [(kernel, np.zeros(2, np.float32))], np.array([[0.0, 3.0]], np.float32)
-    answers = content.probabilities(layers, inputs, "relu")
+    answers = content.class_probabilities(layers, inputs, "relu")
     assert content.encode_network(layers, inputs, "relu", answers) is None
 
 
@@ -139,7 +139,7 @@ def test_weights_that_are_not_finite_answer_nothing():
     kernel = np.array([[np.nan, np.inf, 1]], np.float32)
     layers, inputs = [(kernel, np.zeros(3, np.float32))], np.ones((1, 1), np.float32)
     encoded = content.encode_network(layers, inputs, "relu", np.full((1, 3), np.nan))
-    assert np.isnan(content.probabilities(decoded(encoded), inputs, "relu")).all()
+    assert np.isnan(content.class_probabilities(decoded(encoded), inputs, "relu")).all()
 
 
 # The page

@@ -33,7 +33,9 @@ def test_plane_has_the_directions_of_the_two_largest_singular_values(trajectorie
 
 def test_plane_of_equal_trajectories_explains_more_of_the_short_one(trajectories):
     explained = [
-        np.linalg.norm(landscape.project(landscape.principal_plane(trajectories, equal), trajectories[1])[-1])
+        np.linalg.norm(
+            landscape.plane_coordinates(landscape.principal_plane(trajectories, equal), trajectories[1])[-1]
+        )
         for equal in (False, True)
     ]
     assert explained[1] > explained[0]
@@ -44,11 +46,11 @@ def test_plane_of_a_trajectory_on_a_line_or_at_rest_is_finite(trajectories, poin
     start, direction = trajectories[0][0], np.eye(SIZE)[3]
     line = np.array([start + step * direction for step in range(points + 1)])
     plane = landscape.principal_plane([line])
-    assert landscape.project(plane, line) == pytest.approx(
+    assert landscape.plane_coordinates(plane, line) == pytest.approx(
         np.array([[k, 0] for k in range(points + 1)]), abs=1e-6
     )
     rest = np.repeat(line[:1], points + 1, axis=0)
-    assert (landscape.project(landscape.principal_plane([rest]), rest) == 0).all()
+    assert (landscape.plane_coordinates(landscape.principal_plane([rest]), rest) == 0).all()
 
 
 ACTIVATIONS = {
@@ -91,7 +93,7 @@ def test_loss_surface_is_the_loss_of_the_network_at_each_point(trajectories, act
 def test_every_activation_of_params_has_a_surface():
     from descent.config import ACTIVATIONS as accepted
 
-    assert set(accepted) == set(landscape.ACTIVATIONS) == set(ACTIVATIONS)
+    assert set(accepted) == set(landscape.ACTIVATION_FUNCTIONS) == set(ACTIVATIONS)
 
 
 def study(excluded=(), **changes):

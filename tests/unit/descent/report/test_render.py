@@ -14,7 +14,7 @@ from tests.support.report import CLASSES, QUESTION, example, svg_widths
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
-    render.write(*example(), folder, CLASSES)
+    render.write_report(*example(), folder, CLASSES)
     return folder
 
 
@@ -51,7 +51,7 @@ def page(written):
 
 @pytest.mark.slow  # every figure once more
 def test_all_files_have_the_same_bytes_when_written_again(written, tmp_path):
-    render.write(*example(), tmp_path, CLASSES)
+    render.write_report(*example(), tmp_path, CLASSES)
     files = sorted(path.relative_to(written) for path in written.rglob("*") if path.is_file())
     assert files == sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file())
     assert [path for path in files if (written / path).read_bytes() != (tmp_path / path).read_bytes()] == []
@@ -190,7 +190,7 @@ def test_one_model_with_one_seed_and_no_sweep_is_rendered(tmp_path):
     made = made._replace(
         tables=made.tables._replace(sweep=None), contents=made.contents._replace(captions=captions)
     )
-    render.write(*made, tmp_path)
+    render.write_report(*made, tmp_path)
     assert not (tmp_path / "figures/sweep.svg").exists()
     assert "figures/study-curves.svg" in (tmp_path / "report.md").read_text()
 

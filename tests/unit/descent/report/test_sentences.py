@@ -414,7 +414,7 @@ def whole(folder, models, statuses, **params):
     params = make_params(models, **params)
     for name, status in statuses.items():
         write_model(folder / name, params, name, status)
-    tables.write(tables.compute(params, tables.read_results(params, folder), noise_dataset()), folder)
+    tables.write_tables(tables.compute(params, tables.read_results(params, folder), noise_dataset()), folder)
     return sentences.contents(params, tables.read_tables(folder))
 
 

@@ -164,7 +164,7 @@ def test_mistakes_are_those_with_the_lowest_probability_of_the_true_class():
 
 
 def test_files_give_the_tables_back(computed, tmp_path):
-    tables.write(computed, tmp_path)
+    tables.write_tables(computed, tmp_path)
     found = tables.read_tables(tmp_path)
     assert found.sweep is None and list(found.comparison.model) == list(MODELS)
     for name, table in computed._asdict().items():
@@ -207,7 +207,7 @@ def test_one_model_with_one_seed_and_one_epoch_has_tables(status, tmp_path):
     params = make_params({"only": {"batch_size": "full"}}, seeds=[3], epochs=1)
     write_model(tmp_path / "only", params, "only", status)
     found = tables.compute(params, tables.read_results(params, tmp_path), noise_dataset())
-    tables.write(found, tmp_path)
+    tables.write_tables(found, tmp_path)
     assert len(found.comparison) == 1 and found.differences.empty
 
 
@@ -242,6 +242,6 @@ def test_models_without_a_common_seed_have_a_difference_and_no_test(tmp_path):
     computed = tables.compute(params, tables.read_results(params, tmp_path), noise_dataset())
     row = computed.differences.iloc[0]
     assert row.pairs == 0 and row.difference == pytest.approx(0.1) and np.isnan(row.p_seeds)
-    tables.write(computed, tmp_path)
+    tables.write_tables(computed, tmp_path)
     (found,) = sentences.contents(params, tables.read_tables(tmp_path)).answers
     assert "no seed in common" in " ".join(found.evidence) and "nan" not in " ".join(found.evidence)
