@@ -47,13 +47,13 @@ THEMES: dict[str, dict[str, Any]] = {
     "light": {
         **{"paper": "#ffffff", "ink": "#1f2328", "faint": "#59636e", "grid": "#e4e7eb"},
         **{"empty": "#eceff2", "diagonal": "#d9e8f7", "models": LIGHT},
-        "mistakes": ["#f6f8fa", "#ffe3c7", "#ffb570", "#f98b38"],
+        "mistakes": ["#fffaf4", "#ffe3c7", "#ffb570", "#f98b38"],
         "surface": ["#fff3b0", "#c8e6a5", "#8fd0c4", "#86b4e0", "#9d95d3"],
     },
     "dark": {
         **{"paper": "#0d1117", "ink": "#e6edf3", "faint": "#9aa4ae", "grid": "#2a313a"},
         **{"empty": "#20262e", "diagonal": "#14304d", "models": DARK},
-        "mistakes": ["#151a21", "#3f2a18", "#6f3d12", "#a0520f"],
+        "mistakes": ["#1b1612", "#3f2a18", "#6f3d12", "#a0520f"],
         "surface": ["#6b6220", "#3c5f34", "#1f5457", "#24426f", "#332c63"],
     },
 }

@@ -126,7 +126,10 @@ def _charts(
     names, found = list(params.models), {"samples": [charts.sample_images(*samples, classes)]}
     for study, settings in params.studies.items():
         models = Models(names, {name: contents.labels[name] for name in settings.models}, live)
-        for figure, panels in (("curves", CURVE_PANELS), ("movement", MOVEMENT)):
+        history = tables.history[tables.history.model.isin(settings.models)]
+        paces = history.groupby("model").updates.max().nunique()
+        # With equally many updates the curves by updates would say the same as those by epoch.
+        for figure, panels in (("curves", CURVE_PANELS[: 4 if paces > 1 else 2]), ("movement", MOVEMENT)):
             found[f"{study}-{figure}"] = [
                 charts.learning_curve(tables.history, METRICS[key], by, models) for by, key in panels
             ]

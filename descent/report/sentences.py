@@ -58,6 +58,11 @@ FEWER = 0.5
 
 LI = "[Li et al. 2018](https://arxiv.org/abs/1712.09913)"
 LORCH = "Lorch 2016, *Visualizing Deep Network Training Trajectories with PCA*"
+MOVEMENT = (
+    "The gradient norm is the slope of the training loss where the weights are. The distance is the "
+    "Euclidean distance of all weights from their initial values; a logarithmic scale has no place for its 0 "
+    "at the start. "
+)
 ANTOGNINI = "[Antognini and Sohl-Dickstein 2018](https://arxiv.org/abs/1806.08805)"
 
 
@@ -69,17 +74,17 @@ class Answer(NamedTuple):
         question: Its question, escaped for Markdown.
         answer: The best value of the settings that the study varies, such as `batch size 8`, `a tie of …`
             or `none` (plain).
-        model: The best model's name (plain); None if none learned anything.
+        models: The names of the best model, or of those that tie (plain); empty if none learned anything.
         headline: The answer, the model and its accuracies.
         evidence: Intervals and tests.
-        reasons: One text per model: the model, the cause of its result, and the numbers behind it.
+        reasons: The models, the cause of their result, and the numbers behind it; models that tie share one.
         limits: What the comparison cannot say.
     """
 
     study: str
     question: str
     answer: str
-    model: str | None
+    models: list[str]
     headline: str
     evidence: list[str]
     reasons: list[str]
@@ -118,8 +123,8 @@ class Contents(NamedTuple):
         answers: One per study, in the order of params.yaml.
         tables: The table of each study by its name.
         captions: By the figure's name, in the order of the report: for each study `<study>-curves`,
-            `<study>-movement` and `<study>-trajectories`, then `sweep`, then `<model>-mistakes` for each
-            study's best model. A figure that cannot be drawn has none.
+            `<study>-movement` and `<study>-trajectories`, then `sweep`, then `<model>-mistakes` for the
+            best of all models. A figure that cannot be drawn has none.
         notes: By study: why it has no figure of trajectories.
         method: How it was measured.
         labels: By model: its name in a legend, with its status unless it learned (plain).
@@ -156,7 +161,7 @@ def contents(params: Params, tables: Tables, data: str = "", classes: Sequence[s
         {study: study_table(rows[study]) for study in params.studies},
         captions(tables, rows, classes),
         {study: no_trajectories(rows[study]) for study in params.studies if study not in drawn},
-        method(params, models, tables.sweep),
+        method(params, models, tables),
         {row.model: _label(row) for row in models.itertuples()},
     )
 
@@ -193,8 +198,9 @@ def network(params: Params, models: pd.DataFrame, data: str = "") -> str:
     ]
     return (
         f"{shape} to classify {markdown(data) or 'images'} by gradient descent: {listed(groups)}, "
-        f"{counted(models.seeds.sum(), 'training run')} of {counted(epochs, 'epoch')}. An epoch is one pass "
-        f"over the {count(first.images)} training images: {listed(updates)}."
+        f"{counted(models.seeds.sum(), 'training run')} of {counted(epochs, 'epoch')}. A seed sets the "
+        f"initial weights and the order of the images. An epoch is one pass over the {count(first.images)} "
+        f"training images: {listed(updates)}."
     )
 
 
@@ -263,23 +269,38 @@ def updates_explain(rows: pd.DataFrame, history: pd.DataFrame) -> str | None:
         f"accuracy, and {them} has {percent(their_accuracy, 1)} after {count(their_updates)}. When training "
         f"ends, they have made {count(ours.updates)} and {count(theirs.updates)} updates and have "
         f"{percent(ours.validation_accuracy_mean, 1)} and {percent(theirs.validation_accuracy_mean, 1)}."
+        + "".join(
+            f" Batch size {_size(row.batch_size, row.images)} has made only "
+            f"{counted(row.updates, 'update')} by then and has {percent(row.validation_accuracy_mean, 1)}."
+            for row in rows.itertuples()
+            if row.status == "undertrained" and row.updates < FEWER * theirs.updates
+        )
     )
 
 
 def step_sizes_explain(rows: pd.DataFrame) -> str | None:
-    """Say which learning rates are too large or too small, in a study that varies nothing else."""
+    """Say which learning rates are too large or too small, and why, in a study that varies nothing else."""
     if best(rows) is None or varying(rows) != ["learning_rate"]:
         return None
     ours = rows[rows.model == best(rows)].iloc[0].learning_rate
-    large = rows[(rows.learning_rate > ours) & rows.status.isin(("diverged", "collapsed"))]
+    large = rows[(rows.learning_rate > ours) & rows.status.isin(landscape.EXCLUDED)]
     small = rows[(rows.learning_rate < ours) & rows.status.isin(("stalled", "undertrained"))]
-    claims = [
-        f"{listed(list(map(rate, found.learning_rate)))} {_is(found)} too {size} "
-        f"({listed(list(found.status.unique()))})"
-        for found, size in ((large, "large"), (small, "small"))
-        if len(found)
-    ]
-    return f"Learning rate {rate(ours)} performs best: {listed(claims)}." if claims else None
+
+    def named(found: pd.DataFrame, size: str) -> str:
+        rates, statuses = map(rate, found.learning_rate), found.status.unique()
+        return f" {listed(list(rates))} {_is(found)} too {size} ({listed(list(statuses))}): "
+
+    text = ""
+    if len(large):
+        text += f"{named(large, 'large')}the steps overshoot the minimum, and training ends no better than "
+        text += "guessing."
+    if len(small):
+        least = small.learning_rate.min()
+        text += (
+            f"{named(small, 'small')}with steps {times(ours / least)} times shorter than at {rate(ours)}, "
+        )
+        text += f"{rate(least)} would need about {times(ours / least)} times as many updates."
+    return f"Learning rate {rate(ours)} performs best.{text}" if text else None
 
 
 def best_rates_explain(rows: pd.DataFrame, sweep: pd.DataFrame | None) -> str | None:
@@ -331,16 +352,16 @@ def at_best_rates(rows: pd.DataFrame, sweep: pd.DataFrame | None) -> bool:
 
 def answer_study(study: str, question: str, rows: pd.DataFrame, tables: Tables) -> Answer:
     """Answer a study's question from its rows of the comparison and from the other tables."""
-    winner, named = best(rows), rows.set_index("model", drop=False)
+    winner, models, named = best(rows), tied(rows), rows.set_index("model", drop=False)
     found = tables.differences[tables.differences.study == study]
     return Answer(
         study,
         markdown(question),
         answer(rows),
-        winner,
+        models,
         headline(named, winner),
         [] if winner is None else evidence(named, winner, found),
-        [reason(row, tables.history[tables.history.model == row.model], rows) for _, row in named.iterrows()],
+        reasons(rows, models, tables),
         limits(named, winner, tables.sweep),
     )
 
@@ -360,7 +381,7 @@ def headline(rows: pd.DataFrame, winner: str | None) -> str:
         names, seeds = listed([f"`{model}`" for model in models]), counted(row.seeds, "seed")
         return (
             f"{_capital(answer(rows))} ({names}): with {seeds} their validation accuracies cannot be told "
-            f"apart. `{winner}` classifies {accuracies}"
+            f"apart. The highest mean is that of `{winner}`: it classifies {accuracies}"
         )
     if len(rows) == 1:
         return f"`{winner}`{status} is the only model of this study: it classifies {accuracies}"
@@ -424,8 +445,8 @@ def over_seeds(row: pd.Series) -> str:
     needed = row.seeds_needed
     many = f"more than {count(MOST_PAIRS)}" if pd.isna(needed) else f"about {count(needed)}"
     return (
-        f"Over the seeds chance cannot be excluded: {numbers}. If the true difference is the measured one, "
-        f"{many} seeds would be needed to detect it with a probability of 80 %."
+        f"Over the seeds chance cannot be excluded: {numbers}. If the true difference and its spread are "
+        f"the measured ones, {many} seeds would be needed to detect it with a probability of 80 %."
     )
 
 
@@ -446,7 +467,19 @@ def over_images(row: pd.Series) -> str:
 # Why
 
 
-def reason(row: pd.Series, history: pd.DataFrame, rows: pd.DataFrame) -> str:
+def reasons(rows: pd.DataFrame, models: Sequence[str], tables: Tables) -> list[str]:
+    """Say why the models of a study came out as they did; those that tie in one sentence."""
+    found, level = [], rows.model[rows.model.isin(models) & (rows.status == "learned")]
+    if len(level) > 1:
+        found.append(f"{listed([f'`{model}`' for model in level])}: enough updates of a suitable size.")
+    for _, row in rows.iterrows():
+        if len(level) < 2 or row.model not in list(level):
+            history, matrix = (t[t.model == row.model] for t in (tables.history, tables.confusion))
+            found.append(reason(row, history, rows, matrix))
+    return found
+
+
+def reason(row: pd.Series, history: pd.DataFrame, rows: pd.DataFrame, matrix: pd.DataFrame) -> str:
     """Say why a model came out as it did: the cause first, then the numbers.
 
     Losses are means over the seeds. Gradient norms and the distance from the start are medians, as in the
@@ -456,6 +489,7 @@ def reason(row: pd.Series, history: pd.DataFrame, rows: pd.DataFrame) -> str:
         row: The model's row of the comparison.
         history: Its history.
         rows: The study's rows of the comparison.
+        matrix: Its confusion matrix.
     """
     last, guessing = history.epoch.max(), number(guessing_loss(row.classes))
     start, previous, end = (history[history.epoch == epoch] for epoch in (0, last - 1, last))
@@ -477,11 +511,14 @@ def reason(row: pd.Series, history: pd.DataFrame, rows: pd.DataFrame) -> str:
     elif row.status == "collapsed":
         numbers += f"; guessing costs {guessing}, so the network no longer tells the classes apart"
     elif row.status == "diverged":
-        numbers += f"; guessing costs {guessing}"
+        numbers += f", where guessing costs {guessing}"
+    answers = matrix.groupby("predicted").images.sum()
     if row.status not in landscape.EXCLUDED:
         numbers += f". The gradient norm went from {number(first_norm)} to {number(norm)}"
+    elif answers.max() == answers.sum():
+        numbers += f". It gives all {count(answers.sum())} test images the same class, whatever they show"
     far = number(distance) if math.isfinite(distance) else "farther than 32-bit numbers reach"
-    moved = f"{counted(row.updates, 'update')} moved the weights {far} from the start"
+    moved = f"Its {counted(row.updates, 'update')} moved the weights {far} from the start"
     return f"`{row.model}` ({row.status}): {cause}. {moved}; {numbers}."
 
 
@@ -495,16 +532,14 @@ def _cause(row: pd.Series, rows: pd.DataFrame, falling: bool) -> str:
         if not falling:
             return "no steady progress"
         return "too few updates" if winner is row or fewer else "steps too small for so few updates"
-    if row.model in tied(rows) and len(tied(rows)) > 1:
-        return "enough updates of a suitable size"
     if row.model == winner.model:
         if varying(rows) == ["learning_rate"]:
             return "steps of a suitable size"
         if len(others) and others.updates.max() < row.updates:
-            return "most updates"
+            return "the most updates"
         return "most progress in its updates" if len(others) else "enough updates of a suitable size"
     if fewer:
-        return f"fewer updates than `{winner.model}`, by a factor of {times(winner.updates / row.updates)}"
+        return f"fewer updates than `{winner.model}` by a factor of {times(winner.updates / row.updates)}"
     if row.optimizer != winner.optimizer:
         return f"another optimizer than `{winner.model}`"
     if (row.hidden_layers, row.activation) != (winner.hidden_layers, winner.activation):
@@ -545,10 +580,7 @@ def limits(rows: pd.DataFrame, winner: str | None, sweep: pd.DataFrame | None = 
         found.append(f"All models use {shared}; with another value the order may differ.")
     if winner is not None and (edge := _edge(rows, rows.loc[winner], names, sweep)):
         found.append(edge)
-    several = "The intervals show how results vary with the seed, which sets the initial weights and the "
-    several += "order of the images. They do not show how results would vary with other training images."
-    one = "With one seed, nothing is known about how results vary from seed to seed."
-    return [*found, several if rows.seeds.max() > 1 else one]
+    return found
 
 
 def _measured(
@@ -650,22 +682,24 @@ def captions(
     tables: Tables, studies: dict[str, pd.DataFrame], classes: Sequence[str] = ()
 ) -> dict[str, Caption]:
     """Write the captions of all figures, in the order of the report; `studies` has the rows of each."""
-    found = {}
+    found: dict[str, Caption] = {}
     for study, rows in studies.items():
         lines = "Each line is one run."
         if rows.seeds.max() > 1:
             seeds = " or ".join(map(str, sorted(rows.seeds.unique())))
             lines = f"Lines are medians over {seeds} seeds, bands reach from the lowest to the highest."
+        first = not found
         found[f"{study}-curves"] = curves_caption(rows, lines)
-        found[f"{study}-movement"] = movement_caption(rows, tables.history, lines)
+        found[f"{study}-movement"] = movement_caption(rows, tables.history, MOVEMENT * first + lines)
         projected = tables.trajectories[tables.trajectories.study == study]
         if len(projected):
             seed = tables.history[tables.history.model == rows.model.iloc[0]].seed.iloc[0]
             found[f"{study}-trajectories"] = trajectories_caption(rows, projected, seed)
     if tables.sweep is not None:
         found["sweep"] = sweep_caption(tables.sweep)
-    for winner in dict.fromkeys(filter(None, map(best, studies.values()))):
-        seed = tables.comparison[tables.comparison.model == winner].best_seed.iloc[0]
+    models = tables.comparison.drop_duplicates("model").set_index("model", drop=False)
+    if winner := best(models):
+        seed = models.best_seed[winner]
         matrix = tables.confusion[tables.confusion.model == winner]
         found[f"{winner}-mistakes"] = mistakes_caption(winner, seed, matrix, classes)
     return found
@@ -678,9 +712,9 @@ def curves_caption(rows: pd.DataFrame, lines: str) -> Caption:
         f"{percent(row.validation_accuracy_mean)}"
         for row in rows.itertuples()
     )
-    text = f"Above, models are compared after equally many epochs, below after equally many updates. {lines}"
-    description = f"Training loss and validation accuracy by epoch and by updates: {ends}."
-    return Caption("Learning curves", text, description)
+    below = "Above, models are compared after equally many epochs, below after equally many updates. "
+    text = below * (rows.updates.nunique() > 1) + lines
+    return Caption("Learning curves", text, f"Training loss and validation accuracy: {ends}.")
 
 
 def movement_caption(rows: pd.DataFrame, history: pd.DataFrame, lines: str) -> Caption:
@@ -694,9 +728,7 @@ def movement_caption(rows: pd.DataFrame, history: pd.DataFrame, lines: str) -> C
     )
     return Caption(
         "Gradient norm and distance from the start",
-        "The gradient norm is the slope of the training loss where the weights are. The distance is the "
-        f"Euclidean distance of all weights from their initial values. {lines} A logarithmic scale has no "
-        "place for 0.",
+        lines,
         f"Gradient norm and distance from the start by epoch: {ends}.",
     )
 
@@ -710,19 +742,19 @@ def trajectories_caption(rows: pd.DataFrame, projected: pd.DataFrame, seed: int)
         leave = "leaves" if len(far) == 1 else "leave"
         leaving = f"{names} {leave} the picture: only the direction is shown. "
     ends = projected[(projected.epoch == projected.epoch.max()) & ~projected.model.isin(far)]
-    shares = "; ".join(
-        f"{'the magnified plane' if frame else 'the first plane'} "
-        f"{percent_range(table.explained.min(), table.explained.max(), 1)}"
-        for frame, table in ends[ends.explained.notna()].groupby("frame")
+    shares = listed(
+        [
+            f"{'the magnified one' if frame else 'The plane'} explains "
+            f"{percent_range(table.explained.min(), table.explained.max(), 1)}"
+            for frame, table in ends[ends.explained.notna()].groupby("frame")
+        ]
     )
     return Caption(
         "Trajectories over the loss surface",
-        f"The weights of the runs of seed {seed}, with a mark after each epoch; all start at the ring. The "
-        "plane is spanned by the principal directions of the trajectories, and colours are the loss of "
-        f"{landscape.IMAGES} training images in this plane ({LI}; {LORCH}). {leaving}A plane explains a "
-        f"part of the squared distance from start to end: {shares}. Movement in other directions is not "
-        "seen, so the loss under a trajectory is not exactly its own, and even random walks look smooth in "
-        f"such a plane ({ANTOGNINI}).",
+        f"The weights of the runs of seed {seed}, with a mark after each epoch; all start at the ring. Of "
+        "all planes through the start, this one shows most of the movement; its colours are the training "
+        "loss. "
+        f"{leaving}{shares and shares + ' of the squared distance from start to end.'}".strip(),
         "Trajectories of the weights over the loss: "
         + "; ".join(f"{row.model} ({row.status})" for row in rows.itertuples())
         + ".",
@@ -751,7 +783,7 @@ def sweep_caption(sweep: pd.DataFrame) -> Caption:
     return Caption(
         "Sweep of batch size and learning rate",
         f"Validation accuracy in percent after {counted(int(sweep.epochs.max()), 'epoch')}{mean}.{signs} The "
-        f"best learning rate of each row is framed; dots mark the models of the studies. {laws}".strip(),
+        f"best learning rate of each row is framed; symbols mark the models of the studies. {laws}".strip(),
         "Heat map of validation accuracy by batch size and learning rate: the highest, "
         f"{percent(top.validation_accuracy)}, is at batch size {count(top.batch_size)} and learning rate "
         f"{rate(top.learning_rate)}.",
@@ -781,33 +813,22 @@ def scaling_text(sweep: pd.DataFrame) -> str:
 
 
 def _left_out(sweep: pd.DataFrame, found: pd.DataFrame) -> str:
-    """Name the batch sizes without a part in the scaling law, and why; `found` has the sweep's best rates."""
-    learned, epochs = found[found.status == "learned"], counted(int(sweep.epochs.max()), "epoch")
-    failed = sweep.batch_size[~sweep.batch_size.isin(learned.batch_size)]
-    edge = learned.batch_size[learned.refined.isna()]
-    text = ""
-    for sizes, one, several in (
-        (failed, f"in {epochs} it did not learn", f"in {epochs} they did not learn"),
-        (
-            edge,
-            "its best learning rate is the smallest or the largest, and a better one may lie beyond",
-            "their best learning rates are the smallest or the largest, and better ones may lie beyond",
-        ),
-    ):
-        names = listed([count(size) for size in sorted(set(sizes))])
-        if len(set(sizes)) == 1:
-            text += f" Batch size {names} is left out: {one}."
-        elif names:
-            text += f" Batch sizes {names} are left out: {several}."
-    return text
+    """Name the batch sizes without a part in the scaling law; `found` has the sweep's best rates."""
+    used = found[(found.status == "learned") & found.refined.notna()].batch_size
+    names = [count(size) for size in sorted(set(sweep.batch_size) - set(used))]
+    if not names:
+        return ""
+    why = "where no run learned or the best learning rate is at an edge of the grid"
+    return f" Left out: {listed(names)}, {why}."
 
 
 def mistakes_caption(model: str, seed: int, matrix: pd.DataFrame, classes: Sequence[str] = ()) -> Caption:
     """Describe the confusion matrix and the worst mistakes of a model."""
     wrong = matrix[(matrix.true != matrix.predicted) & (matrix.images > 0)]
     total, heading = count(matrix.images.sum()), f"Images that `{model}` misclassifies"
+    best_of_all = f"It has the highest validation accuracy of all models. Its best run (seed {seed})"
     if wrong.empty:
-        text = f"Its best seed ({seed}) classifies all {total} test images correctly."
+        text = f"{best_of_all} classifies all {total} test images correctly."
         return Caption(heading, text, f"Confusion matrix of {model}: no mistake.")
     most = wrong.sort_values("images", ascending=False, kind="stable").iloc[0]
     pair = most.true, most.predicted
@@ -815,7 +836,7 @@ def mistakes_caption(model: str, seed: int, matrix: pd.DataFrame, classes: Seque
     often = f"most often, {counted(most.images, 'time')}, {true} is classified as {predicted}"
     return Caption(
         heading,
-        f"Its best seed ({seed}) misclassifies {count(wrong.images.sum())} of {total} test images; "
+        f"{best_of_all} misclassifies {count(wrong.images.sum())} of {total} test images; "
         f"{markdown(often) if classes else often}. The images shown are those whose true class got the "
         "lowest probability.",
         f"Confusion matrix of {model} and its worst mistakes: {often}.",
@@ -825,9 +846,9 @@ def mistakes_caption(model: str, seed: int, matrix: pd.DataFrame, classes: Seque
 # Method
 
 
-def method(params: Params, models: pd.DataFrame, sweep: pd.DataFrame | None) -> list[str]:
+def method(params: Params, models: pd.DataFrame, tables: Tables) -> list[str]:
     """Say how results were measured, and what the statuses mean; `models` has a row for each model."""
-    split, classes = params.preprocess, models.classes.iloc[0]
+    split, classes, sweep = params.preprocess, models.classes.iloc[0], tables.sweep
     unused = [f"`{model}`" for model in params.models if model not in set(models.model)]
     found = [
         f"Data: {count(split.training_images)} training and {count(split.validation_images)} validation "
@@ -835,7 +856,8 @@ def method(params: Params, models: pd.DataFrame, sweep: pd.DataFrame | None) -> 
         "reported; nothing is selected by them.",
         "The best model has the highest mean validation accuracy after the last epoch. It ties with models "
         "whose distance to it may be chance (the paired t-test below). A model of which a run diverged, "
-        "collapsed or stalled is never the best.",
+        "collapsed or stalled is never the best. A model's best run is that with the highest validation "
+        "accuracy.",
         f"The status compares the training loss with guessing: to give each of the {classes} classes the "
         f"same probability costs ln {classes} = {number(guessing_loss(classes))}. `diverged`: not finite, "
         f"or above {results.DIVERGED_FROM:g} times guessing. `collapsed`: at least "
@@ -847,8 +869,16 @@ def method(params: Params, models: pd.DataFrame, sweep: pd.DataFrame | None) -> 
         "and distances in the text are medians over the seeds, as in the charts.",
         "Confidence intervals are by Student's t over the seeds. The best model is compared with the "
         "runner-up by a paired t-test over the seeds and by McNemar's exact test on the test images, but "
-        "not with a model that learned nothing.",
+        "not with a model that learned nothing. Intervals and t-tests say how results vary with the seed, "
+        "not how they would vary with other training images.",
     ]
+    if len(tables.surface):
+        found.append(
+            "The planes are spanned by the principal directions of the trajectories, and the loss in them "
+            f"is that of {landscape.IMAGES} training images ({LI}; {LORCH}). A plane does not show movement "
+            "in other directions: the loss under a trajectory is not exactly its own, and even random walks "
+            f"look smooth ({ANTOGNINI})."
+        )
     if params.tuned.models and sweep is not None:
         tuned = listed([f"`{model}`" for model in params.tuned.models])
         found.append(

@@ -96,7 +96,9 @@ def _history(names: list[str], seeds: int) -> pd.DataFrame:
                 row = {metric.key: value for metric in EPOCH_METRICS} | {"distance": float(epoch)}
                 if _status(name, names) == "diverged" and epoch > 1:
                     row |= {metric.key: np.nan for metric in EPOCH_METRICS if metric.scale == "log"}
-                rows.append({"model": name, "seed": seed, "epoch": epoch, "updates": 7 * epoch, **row})
+                rows.append(
+                    {"model": name, "seed": seed, "epoch": epoch, "updates": (7 + place) * epoch, **row}
+                )
     return pd.DataFrame(rows)
 
 
@@ -170,7 +172,7 @@ def _contents(names: list[str]) -> Contents:
         study="study",
         question=markdown(QUESTION),
         answer="learning rate 0.001 <b>",
-        model=names[0],
+        models=names[:1],
         headline=f"Learning rate 0.001 (`{names[0]}`) performed best.",
         evidence=["The lead is significant."],
         reasons=[f"`{name}`: steps of a suitable size." for name in names],

@@ -116,6 +116,7 @@ def answers(params: Params, comparison: pd.DataFrame) -> list[dict[str, Any]]:
                 "answer": tables.answer(rows),
                 "fixed": _fixed(rows),
                 "model": winner,
+                "tie": len(tables.tied(rows)) > 1,
                 "accuracy": None if winner is None else float(accuracy[winner]),
             }
         )

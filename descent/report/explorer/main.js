@@ -11,7 +11,7 @@ import { startValley } from "./valley.js";
 byId("answers").append(...data.answers.map((/** @type {any} */ entry) => html("li", {},
   html("span", {}, entry.question),
   html("strong", {}, entry.answer),
-  html("span", {}, entry.model === null ? "no model learned anything" : `${entry.fixed ? `at ${entry.fixed}: ` : ""}${percent(entry.accuracy)} of the validation images (${entry.model})`))));
+  html("span", {}, entry.model === null ? "no model learned anything" : `${entry.fixed ? `at ${entry.fixed}: ` : ""}${percent(entry.accuracy)} of the validation images (${entry.tie ? "the highest mean, of " : ""}${entry.model})`))));
 startSweep();
 startDrawing();
 startValley();

@@ -45,6 +45,11 @@ def runs(model="a", losses=(2.3, 1.0, 0.1), accuracies=(0.1, 0.9, 0.95), per_epo
     )
 
 
+def matrix(predicted=(0, 1)) -> pd.DataFrame:
+    """Make the confusion matrix of a model with two classes, of which it predicts these."""
+    return pd.DataFrame({"model": "b", "true": [0, 1], "predicted": predicted, "images": [60, 40]})
+
+
 def difference(**changes) -> pd.DataFrame:
     values = ["s", "a", "b", 3, 0.05, 0.04, 0.06, 20.0, 0.001, 2, 1000, 60, 20, 1e-5]
     return pd.DataFrame([dict(zip(DIFFERENCES, values, strict=True)) | changes])
@@ -56,7 +61,7 @@ def answered(rows=None, found=None):
     empty = pd.DataFrame({"study": []})
     found = difference() if found is None else found
     return sentences.answer_study(
-        "s", "Which?", rows, Tables(rows, history, found, empty, empty, empty, empty, None)
+        "s", "Which?", rows, Tables(rows, history, found, empty, empty, matrix(), empty, None)
     )
 
 
@@ -65,7 +70,7 @@ def answered(rows=None, found=None):
 
 def test_answer_is_a_value_with_the_model_beside_it():
     found = answered()
-    assert (found.answer, found.model) == ("batch size 8", "a")
+    assert (found.answer, found.models) == ("batch size 8", ["a"])
     assert found.headline.startswith("Batch size 8 (`a`) performed best")
     assert "95.00\xa0%" in found.headline and "94.00\xa0%" in found.headline
 
@@ -83,17 +88,19 @@ def test_answer_of_two_settings_has_both_and_the_caveat():
 
 def test_answer_where_nothing_learned_is_none():
     found = answered(study(status=["stalled", "collapsed"]), difference().iloc[:0])
-    assert (found.answer, found.model, found.evidence) == ("none", None, [])
+    assert (found.answer, found.models, found.evidence) == ("none", [], [])
     assert "`a` stalled and `b` collapsed" in found.headline
 
 
 def test_tie_is_called_a_tie():
     same = answered(study(validation_accuracy_mean=0.9, validation_loss_mean=[0.3, 0.2]))
-    assert same.answer == "a tie of batch sizes 8 and 128" and same.model == "b"
+    assert same.answer == "a tie of batch sizes 8 and 128" and "mean is that of `b`" in same.headline
     level = answered(study(p_lead=[np.nan, 0.051]))
-    assert level.answer == "a tie of batch sizes 8 and 128" and level.model == "a"
+    assert level.answer == "a tie of batch sizes 8 and 128" and level.models == ["a", "b"]
     assert "A tie" in level.headline and "`a` and `b`): with 3 seeds their" in level.headline
-    assert all("enough updates of a suitable size" in reason for reason in level.reasons)
+    assert level.reasons == ["`a` and `b`: enough updates of a suitable size."]
+    slow = answered(study(p_lead=[np.nan, 0.051], status="undertrained"))
+    assert len(slow.reasons) == 2 and "suitable" not in str(slow.reasons)
     assert answered(study(p_lead=[np.nan, 0.049])).answer == "batch size 8"
     failed = study(p_lead=[np.nan, 0.3], status=["learned", "stalled"])
     assert answered(failed).answer == "batch size 8"
@@ -197,6 +204,14 @@ def test_more_updates_explain_a_lead_that_is_gone_at_equal_updates(after_500, cl
     )
 
 
+def test_a_batch_size_with_too_few_updates_is_named_with_them():
+    few = {"model": list("abc"), "batch_size": [8, 128, 1000], "updates": [1000, 700, 20]}
+    few |= {"status": ["learned", "learned", "undertrained"], "validation_accuracy_mean": [0.95, 0.9, 0.2]}
+    history = pd.concat([runs("a"), runs("b", accuracies=(0.1, 0.88, 0.9))])
+    text = sentences.updates_explain(pd.concat([study(), study()]).iloc[:3].assign(**few), history)
+    assert text.endswith(" Batch size 1,000 (full) has made only 20 updates by then and has 20.0\xa0%.")
+
+
 def test_best_model_with_fewer_updates_is_called_so():
     text = explained((0.1,) * 6, updates=[100, 1000])
     assert "although it makes fewer updates than batch size 128: 100 instead of 1,000" in text
@@ -205,6 +220,7 @@ def test_best_model_with_fewer_updates_is_called_so():
 def test_updates_explain_nothing_without_a_comparison_at_equal_updates():
     assert explained((0.1, 0.3)) is None
     assert explained((0.1,) * 6, status=["learned", "diverged"]) is None
+    assert "by then" not in explained((0.1,) * 6)
     assert explained((0.1,) * 6, batch_size=8, learning_rate=[0.1, 0.2]) is None
     assert explained((0.1,) * 6, learning_rate=[0.1, 0.2]) is None
 
@@ -218,9 +234,12 @@ def test_learning_rates_are_too_large_or_too_small_by_their_status():
     rows = pd.concat([study(), study()], ignore_index=True).assign(**rates)
     text = sentences.step_sizes_explain(rows)
     assert text == (
-        "Learning rate 0.1 performs best: 10 and 100 are too large (collapsed and diverged) and 10⁻⁷ is too "
-        "small (stalled)."
+        "Learning rate 0.1 performs best. 10 and 100 are too large (collapsed and diverged): the steps overshoot "
+        "the minimum, and training ends no better than guessing. 10⁻⁷ is too small (stalled): with steps "
+        "1,000,000 times shorter than at 0.1, 10⁻⁷ would need about 1,000,000 times as many updates."
     )
+    assert "too small" not in sentences.step_sizes_explain(rows.iloc[1:])
+    assert "too large" not in sentences.step_sizes_explain(rows.iloc[:2])
     assert sentences.step_sizes_explain(rows.assign(status="learned")) is None
     assert sentences.step_sizes_explain(study()) is None
 
@@ -256,9 +275,10 @@ def test_settings_at_their_best_rates_are_explained_in_no_other_study():
 # Why
 
 
-def why(status, losses=(2.3, 1.0, 0.1), distances=(3.0,), **changes):
+def why(status, losses=(2.3, 1.0, 0.1), distances=(3.0,), predicted=(0, 1), **changes):
     rows = study(status=["learned", status], **changes)
-    return sentences.reason(rows.iloc[1], runs("b", losses, (0.1,) * len(losses), distances=distances), rows)
+    history = runs("b", losses, (0.1,) * len(losses), distances=distances)
+    return sentences.reason(rows.iloc[1], history, rows, matrix(predicted))
 
 
 @pytest.mark.parametrize(
@@ -268,7 +288,7 @@ def why(status, losses=(2.3, 1.0, 0.1), distances=(3.0,), **changes):
             "learned",
             (2.3, 1.0, 0.1),
             (3.0,),
-            "fewer updates than `a`, by a factor of 10",
+            "fewer updates than `a` by a factor of 10",
             "from 2.30 to 0.100",
         ),
         ("undertrained", (2.3, 2.2, 2.0), (0.1,), "too few updates", "still falling"),
@@ -282,6 +302,13 @@ def why(status, losses=(2.3, 1.0, 0.1), distances=(3.0,), **changes):
 def test_reason_starts_with_the_cause_and_gives_the_numbers(status, losses, distances, cause, number):
     text = why(status, losses, distances)
     assert text.startswith(f"`b` ({status}): {cause}. ") and number in text and "nan" not in text
+
+
+def test_reason_of_a_diverged_model_says_that_all_images_get_the_same_class():
+    words = "It gives all 100 test images the same class"
+    assert words in why("diverged", (2.3, 20.0, 34.0), predicted=(1, 1))
+    assert words not in why("diverged", (2.3, 20.0, 34.0))
+    assert words not in why("undertrained", (2.3, 2.2, 2.0), predicted=(1, 1))
 
 
 def test_reason_of_a_model_behind_names_what_differs():
@@ -399,14 +426,12 @@ def test_batch_sizes_without_a_part_in_the_scaling_law_are_named_with_the_reason
         )
         for size, status in statuses.items():
             sweep.loc[sweep.batch_size == int(size[1:]), "status"] = status
-        return sentences.scaling_text(sweep).partition(" Batch size")[2]
+        return sentences.scaling_text(sweep).partition(" Left out:")[2]
 
-    edge = " 128 is left out: its best learning rate is the smallest or the largest, and a better one may lie beyond."
-    assert text() == edge
-    assert text(_1000="undertrained") == f" 1,000 is left out: in 3 epochs it did not learn. Batch size{edge}"
-    assert text(_128="undertrained", _512="undertrained", _1000="diverged") == (
-        "s 128, 512 and 1,000 are left out: in 3 epochs they did not learn."
-    )
+    reason = ", where no run learned or the best learning rate is at an edge of the grid."
+    assert text() == f" 128{reason}"
+    assert text(_1000="undertrained") == f" 128 and 1,000{reason}"
+    assert text(_128="undertrained", _512="undertrained", _1000="diverged") == f" 128, 512 and 1,000{reason}"
 
 
 def whole(folder, models, statuses, **params):
@@ -448,13 +473,15 @@ def test_forty_models_in_one_study_and_none_in_another(tmp_path):
     models = {name: {"learning_rate": 0.001 * (place + 1)} for place, name in enumerate(statuses)}
     found = whole(tmp_path, models | {"loose": {"activation": "tanh"}}, statuses | {"loose": "learned"},
                   studies={"a": {"question": "Which *rate*?", "models": list(models)}})  # fmt: skip
-    assert len(found.answers[0].reasons) == 40 and "`loose`" in found.method[-1]
+    assert (
+        len(found.answers[0].reasons) == 41 - len(found.answers[0].models) and "`loose`" in found.method[-1]
+    )
     assert found.answers[0].question == r"Which \*rate\*?"
     assert list(found.captions) == [
         "a-curves",
         "a-movement",
         "a-trajectories",
-        f"{found.answers[0].model}-mistakes",
+        f"{found.answers[0].models[0]}-mistakes",
     ]
 
 
