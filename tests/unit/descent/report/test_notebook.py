@@ -120,6 +120,14 @@ def test_notebook_executed_is_valid_and_every_task_has_an_answer(executed):
 
 
 @pytest.mark.slow
+def test_notebook_executed_says_what_the_failed_trainings_would_need(executed):
+    said = "".join(output.get("text", "") for output in outputs_of(executed))
+    assert "Batch size 128 would need 15 epochs for 75 updates." in said
+    assert "Batch size 600 would need 75 epochs for 75 updates." in said
+    assert said.count("about ") == 1 and "learning rate 0.0000001: about 200,000 epochs" in said
+
+
+@pytest.mark.slow
 def test_notebook_outputs_hold_no_time_path_address_or_progress(project, executed):
     outputs = [dict(output, data=dict(output.get("data", {}))) for output in outputs_of(executed)]
     images = [output["data"].pop("image/png", None) for output in outputs]
