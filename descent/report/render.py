@@ -62,6 +62,11 @@ class Figure(NamedTuple):
         return 1 if wide or len(self.still) == 1 else 2
 
     @property
+    def max_width(self) -> int:
+        """The largest width on the page in pixels: one small chart does not fill it."""
+        return round(1.6 * self.columns * max(chart["width"] for chart in self.still))
+
+    @property
     def models(self) -> set[str]:
         """The models that are drawn."""
         rows = (row for chart in self.live for rows in chart["datasets"].values() for row in rows)

@@ -35,10 +35,7 @@ from descent.report.tables import SETTINGS, Tables, answer, best, settings_text,
 from descent.results import NOT_LEARNED, guessing_loss
 from descent.statistics import MOST_PAIRS, SIGNIFICANT
 
-COLUMNS = (
-    *("validation_accuracy", "test_accuracy", "status", "updates"),
-    *("train_loss", "train_accuracy", "test_loss"),
-)
+COLUMNS = ("validation_accuracy", "test_accuracy", "status", "updates", "train_loss", "train_accuracy")
 """The columns of a study's table after the settings that vary."""
 
 TERMINAL_COLUMNS = COLUMNS[:3]
@@ -634,7 +631,7 @@ def study_table(rows: pd.DataFrame) -> StudyTable:
     if rows.seeds.max() > 1:
         mean = f"Mean over {' or '.join(map(str, sorted(rows.seeds.unique())))} seeds ± standard deviation"
     every = f" All models: {shared}." if len(rows) > 1 and shared else ""
-    note = f"{mean}. Losses are the cross-entropy per image.{every}"
+    note = f"{mean}. The loss is the cross-entropy per image.{every}"
     return StudyTable(["model", *map(setting_title, names), *headings], body, note)
 
 
@@ -689,8 +686,17 @@ def captions(
             seeds = " or ".join(map(str, sorted(rows.seeds.unique())))
             lines = f"Lines are medians over {seeds} seeds, bands reach from the lowest to the highest."
         first = not found
-        found[f"{study}-curves"] = curves_caption(rows, lines)
-        found[f"{study}-movement"] = movement_caption(rows, tables.history, MOVEMENT * first + lines)
+        below = "Above, models are compared after equally many epochs, below after equally many updates. "
+        found[f"{study}-curves"] = Caption(
+            "Learning curves",
+            below * (rows.updates.nunique() > 1) + lines,
+            f"Training loss and validation accuracy of {listed(list(rows.model))}.",
+        )
+        found[f"{study}-movement"] = Caption(
+            "Gradient norm and distance from the start",
+            MOVEMENT * first + lines,
+            f"Gradient norm and distance from the start of {listed(list(rows.model))}.",
+        )
         projected = tables.trajectories[tables.trajectories.study == study]
         if len(projected):
             seed = tables.history[tables.history.model == rows.model.iloc[0]].seed.iloc[0]
@@ -703,34 +709,6 @@ def captions(
         matrix = tables.confusion[tables.confusion.model == winner]
         found[f"{winner}-mistakes"] = mistakes_caption(winner, seed, matrix, classes)
     return found
-
-
-def curves_caption(rows: pd.DataFrame, lines: str) -> Caption:
-    """Describe a study's learning curves; `lines` says what a line is."""
-    ends = "; ".join(
-        f"{row.model} ends at a training loss of {number(row.train_loss_mean)} and a validation accuracy of "
-        f"{percent(row.validation_accuracy_mean)}"
-        for row in rows.itertuples()
-    )
-    below = "Above, models are compared after equally many epochs, below after equally many updates. "
-    text = below * (rows.updates.nunique() > 1) + lines
-    return Caption("Learning curves", text, f"Training loss and validation accuracy: {ends}.")
-
-
-def movement_caption(rows: pd.DataFrame, history: pd.DataFrame, lines: str) -> Caption:
-    """Describe a study's gradient norms and distances; `lines` says what a line is."""
-    last = history[history.epoch == history.epoch.max()].fillna({"distance": math.inf})
-    medians = last.groupby("model")[["gradient_norm", "distance"]].median()
-    ends = "; ".join(
-        f"{model} ends with a gradient norm of {number(medians.gradient_norm[model])} at a distance of "
-        f"{number(medians.distance[model])}"
-        for model in rows.model
-    )
-    return Caption(
-        "Gradient norm and distance from the start",
-        lines,
-        f"Gradient norm and distance from the start by epoch: {ends}.",
-    )
 
 
 def trajectories_caption(rows: pd.DataFrame, projected: pd.DataFrame, seed: int) -> Caption:

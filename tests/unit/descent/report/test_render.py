@@ -86,6 +86,13 @@ def test_a_figure_names_the_models_whose_lines_or_symbols_it_shows(figures):
     }
 
 
+def test_curves_by_updates_are_left_out_where_they_repeat_those_by_epoch(figures):
+    made = example()
+    same = made.tables._replace(history=made.tables.history.assign(updates=made.tables.history.epoch))
+    found = render.figures(*made._replace(tables=same))
+    assert len(figures["study-curves"].live) == 4 and len(found["study-curves"].live) == 2
+
+
 def test_files_and_page_draw_the_same_numbers(figures):
     for figure in figures.values():
         for still, live in zip(figure.still, figure.live, strict=True):

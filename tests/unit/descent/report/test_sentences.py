@@ -507,6 +507,16 @@ def test_network_counts_layers_runs_and_updates():
     assert "125 updates with batch size 8 and 1 update with batch size 1,000 (full)" in text
 
 
+@pytest.mark.parametrize("batch_size", [8, 4])
+def test_captions_define_once_and_compare_updates_where_these_differ(batch_size, tmp_path):
+    models = {"a": {}, "b": {"batch_size": batch_size, "learning_rate": 0.1}, "c": {"learning_rate": 0.2}}
+    studies = {"one": {"question": "?", "models": ["a", "b"]}, "two": {"question": "?", "models": ["a", "c"]}}
+    captions = whole(tmp_path, models, dict.fromkeys(models, "learned"), studies=studies).captions
+    assert ("equally many updates" in captions["one-curves"].text) == (batch_size == 4)
+    assert ["Euclidean" in captions[f"{study}-movement"].text for study in studies] == [True, False]
+    assert len([name for name in captions if name.endswith("-mistakes")]) == 1
+
+
 def test_mistakes_caption_names_classes():
     matrix = pd.DataFrame({"true": [0, 0, 1, 1], "predicted": [0, 1, 0, 1], "images": [5, 1, 3, 6]})
     found = sentences.mistakes_caption("m", 0, matrix, ["T-shirt", "Coat"])
