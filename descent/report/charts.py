@@ -253,23 +253,11 @@ def _powers(low: float, high: float, parts: Sequence[int]) -> list[float]:
     return [float(f"{part}e{power}") for power in range(first, last + 1, step) for part in parts]
 
 
-def trajectories(paths: pd.DataFrame, surface: pd.DataFrame, models: Models) -> list[alt.LayerChart]:
-    """Chart the trajectories of a study over the loss surface, once per frame."""
-    if surface.frame.nunique() == 1:
-        models = models._replace(legend_width=SURFACE_WIDTH)
-    charts: list[alt.LayerChart] = []
-    widths: list[float] = []
-    for frame, regions in surface.groupby("frame", sort=False):
-        widths.append(regions.x.max() - regions.x.min())
-        magnified = number(widths[0] / widths[-1], 2)
-        title = f"Around the start, {magnified} times larger" if charts else "Loss surface"
-        runs = paths[paths.frame == frame].groupby("model", sort=False)
-        inside = pd.concat([_drawable(path, widths[-1]) for _, path in runs])
-        charts.append(_surface_chart(regions, inside, models).properties(title=title))
-    return charts
-
-
-def _surface_chart(regions: pd.DataFrame, paths: pd.DataFrame, models: Models) -> alt.LayerChart:
+def trajectories(paths: pd.DataFrame, regions: pd.DataFrame, models: Models) -> alt.LayerChart:
+    """Chart the trajectories of a study over the loss surface."""
+    models = models._replace(legend_width=SURFACE_WIDTH)
+    width = regions.x.max() - regions.x.min()
+    paths = pd.concat([_drawable(path, width) for _, path in paths.groupby("model", sort=False)])
     x = _direction(alt.X, "x", "first principal direction", regions.x)
     y = _direction(alt.Y, "y", "second principal direction", regions.y)
     low, high = regions.loss.min(), regions.loss.max()
@@ -302,7 +290,8 @@ def _surface_chart(regions: pd.DataFrame, paths: pd.DataFrame, models: Models) -
         ("epoch", "epoch", "d"),
         ("explained", "variance explained by the plane", ".1%"),
     )
-    return _with_height(models.layer(layers, lines, tooltip), SURFACE_WIDTH, ASPECT)
+    chart = models.layer(layers, lines, tooltip).properties(title="Loss surface")
+    return _with_height(chart, SURFACE_WIDTH, ASPECT)
 
 
 def _direction(channel: type, field: str, title: str, values: pd.Series) -> Any:

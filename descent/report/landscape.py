@@ -25,9 +25,6 @@ IMAGES = 500
 GRID_COLUMNS = 24
 """Points of a frame's grid from left to right."""
 
-SHORT = 1 / 8
-"""A trajectory shorter than this share of the longest is shown again, magnified."""
-
 EXCLUDED = ("diverged", "collapsed")
 """Models with these statuses go so far that nothing else would be seen in the plane that they span."""
 
@@ -40,8 +37,8 @@ MARGIN = 0.18
 LEVELS = (1, 1.5, 2, 3, 5, 7)
 """The levels in each power of ten, where the loss spans much."""
 
-TRAJECTORY_COLUMNS = ("study", "frame", "model", "epoch", "x", "y", "explained")
-SURFACE_COLUMNS = ("study", "frame", "region", "corner", "loss", "x", "y")
+TRAJECTORY_COLUMNS = ("study", "model", "epoch", "x", "y", "explained")
+SURFACE_COLUMNS = ("study", "region", "corner", "loss", "x", "y")
 
 ACTIVATION_FUNCTIONS = {
     "relu": lambda z: np.maximum(z, 0),
@@ -89,14 +86,10 @@ def study_landscape(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Project the trajectories of a study's models, and compute the loss around them.
 
-    Frame 0 shows all trajectories in the plane of their principal directions. Frame 1, where some are
-    too short to be seen in frame 0, shows their surroundings, in the plane that explains most of all
-    trajectories when each is divided by its own length.
-
     Args:
         models: The settings of the study's models by name.
         trajectories: (epochs + 1, weights) of each, all from the same start.
-        excluded: The models whose trajectories are projected, but do not span the planes: those that
+        excluded: The models whose trajectories are projected, but do not span the plane: those that
             diverged or collapsed went so far that nothing else would be seen.
         training: The training images.
         classes: The number of classes.
@@ -113,43 +106,24 @@ def study_landscape(
     rows = sampled_rows(len(training.labels))
     inputs = training.images[rows].reshape(len(rows), -1) / 255.0
     widths = (inputs.shape[1], *settings.hidden_layers, classes)
-    projected, surfaces = [], []
     with threadpool_limits(1):  # the bits of a product of matrices depend on the number of threads
-        for number, (plane, framed) in enumerate(_views(spanning)):
-            frame = frame_around(np.concatenate([plane_coordinates(plane, path) for path in framed]))
-            grid = frame.grid(GRID_COLUMNS)
-            loss = loss_surface(plane, *grid, inputs, training.labels[rows], widths, settings.activation)
-            surfaces.append(_rounded(regions(frame, loss), frame).assign(frame=number))
-            projected += [
-                _projected(plane, path).assign(model=name, frame=number)
-                for name, path in trajectories.items()
-            ]
-    return (
-        pd.concat(projected, ignore_index=True)[list(TRAJECTORY_COLUMNS[1:])],
-        pd.concat(surfaces, ignore_index=True)[list(SURFACE_COLUMNS[1:])],
-    )
+        plane = principal_plane(list(spanning.values()))
+        frame = frame_around(np.concatenate([plane_coordinates(plane, path) for path in spanning.values()]))
+        grid = frame.grid(GRID_COLUMNS)
+        loss = loss_surface(plane, *grid, inputs, training.labels[rows], widths, settings.activation)
+        projected = [_projected(plane, path).assign(model=name) for name, path in trajectories.items()]
+    table = pd.concat(projected, ignore_index=True)[list(TRAJECTORY_COLUMNS[1:])]
+    return table, _rounded(regions(frame, loss), frame)
 
 
-def _views(trajectories: Mapping[str, np.ndarray]) -> list[tuple[Plane, list[np.ndarray]]]:
-    """Choose the planes to show, each with the trajectories that fill its frame: all, then the short ones."""
-    paths = list(trajectories.values())
-    lengths = [_farthest(path.astype(np.float64) - path[0]) for path in paths]
-    short = [path for path, length in zip(paths, lengths, strict=True) if length < SHORT * max(lengths)]
-    views = [(principal_plane(paths), paths)]
-    return [*views, (principal_plane(paths, equal=True), short)] if short else views
-
-
-def principal_plane(trajectories: Sequence[np.ndarray], equal: bool = False) -> Plane:
+def principal_plane(trajectories: Sequence[np.ndarray]) -> Plane:
     """Compute the plane through the common start that explains most of the movement.
 
     Args:
         trajectories: (points, weights) each.
-        equal: Divide every trajectory by its largest distance from the start, so that a short one
-            counts as much as a long one.
     """
     origin = trajectories[0][0].astype(np.float64)
-    steps = [path[1:].astype(np.float64) - origin for path in trajectories]
-    movement = np.concatenate([step / (_farthest(step) or 1) if equal else step for step in steps])
+    movement = np.concatenate([path[1:].astype(np.float64) - origin for path in trajectories])
     # The eigenvectors of the small matrix of inner products give the singular vectors of the large one.
     _, vectors = np.linalg.eigh(movement @ movement.T)
     directions: list[np.ndarray] = []
@@ -163,10 +137,6 @@ def principal_plane(trajectories: Sequence[np.ndarray], equal: bool = False) -> 
     coordinates = movement @ plane.T
     signs = np.sign(coordinates[np.abs(coordinates).argmax(axis=0), [0, 1]])
     return Plane(origin, plane * np.where(signs < 0, -1, 1)[:, None])
-
-
-def _farthest(steps: np.ndarray) -> float:
-    return float(np.linalg.norm(steps, axis=1).max())
 
 
 def plane_coordinates(plane: Plane, trajectory: np.ndarray) -> np.ndarray:

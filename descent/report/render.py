@@ -142,7 +142,7 @@ def _charts(
             table[table.study == study] for table in (tables.trajectories, tables.surface)
         )
         if len(surface):
-            found[f"{study}-trajectories"] = charts.trajectories(trajectories, surface, models)
+            found[f"{study}-trajectories"] = [charts.trajectories(trajectories, surface, models)]
     if tables.sweep is not None:
         grid, comparison = cells(tables.sweep), tables.comparison
         marked = set(comparison.merge(grid[["optimizer", "batch_size", "learning_rate"]]).model)
@@ -180,7 +180,6 @@ def svg(parts: Sequence[Spec], theme: str, models: Sequence[str], columns: int =
         "concat": [_without_width_signal(part) for part in parts],
         "columns": columns,
         "spacing": 24,
-        "resolve": {"scale": {"fill": "independent"}},  # each loss surface has a range of its own
     }
     drawn = vl_convert.vegalite_to_svg(spec, config=charts.theme(theme, models))
     # Vega numbers clip paths and gradients through all charts of a process: here each file counts its own.

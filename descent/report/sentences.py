@@ -53,6 +53,9 @@ due to it if more than the large part is left."""
 FEWER = 0.5
 """Fewer updates are the cause where a model makes less than this share of the best model's."""
 
+AT_THE_RING = 0.05
+"""A trajectory of at most this share of the longest does not leave the mark of the start."""
+
 LI = "[Li et al. 2018](https://arxiv.org/abs/1712.09913)"
 LORCH = "Lorch 2016, *Visualizing Deep Network Training Trajectories with PCA*"
 MOVEMENT = (
@@ -720,19 +723,20 @@ def trajectories_caption(rows: pd.DataFrame, projected: pd.DataFrame, seed: int)
         leave = "leaves" if len(far) == 1 else "leave"
         leaving = f"{names} {leave} the picture: only the direction is shown. "
     ends = projected[(projected.epoch == projected.epoch.max()) & ~projected.model.isin(far)]
-    shares = listed(
-        [
-            f"{'the magnified one' if frame else 'The plane'} explains "
-            f"{percent_range(table.explained.min(), table.explained.max(), 1)}"
-            for frame, table in ends[ends.explained.notna()].groupby("frame")
-        ]
-    )
+    lengths = ends.x.pow(2).add(ends.y**2).pow(0.5)
+    for model in ends.model[lengths < AT_THE_RING * lengths.max()]:
+        leaving += f"`{model}` hardly leaves the ring. "
+    shares = ends.explained.dropna()
+    explained = ""
+    if len(shares):
+        explained = f"The plane explains {percent_range(shares.min(), shares.max(), 1)} of the squared "
+        explained += "distances from start to end."
     return Caption(
         "Trajectories over the loss surface",
         f"The weights of the runs of seed {seed}, with a mark after each epoch; all start at the ring. Of "
         "all planes through the start, this one shows most of the movement; its colours are the training "
         "loss. "
-        f"{leaving}{shares and shares + ' of the squared distance from start to end.'}".strip(),
+        f"{leaving}{explained}".strip(),
         "Trajectories of the weights over the loss: "
         + "; ".join(f"{row.model} ({row.status})" for row in rows.itertuples())
         + ".",

@@ -111,7 +111,6 @@ def _trajectories(names: list[str]) -> pd.DataFrame:
             rows.append(
                 {
                     "study": "study",
-                    "frame": 0,
                     "model": name,
                     "epoch": epoch,
                     "x": x,
@@ -125,7 +124,7 @@ def _trajectories(names: list[str]) -> pd.DataFrame:
 def _surface() -> pd.DataFrame:
     corners = [(-1.0, -1.0), (5.0, -1.0), (5.0, 4.4), (-1.0, 4.4)]
     rows = [
-        {"study": "study", "frame": 0, "region": region, "corner": corner, "loss": loss, "x": x, "y": y}
+        {"study": "study", "region": region, "corner": corner, "loss": loss, "x": x, "y": y}
         for region, loss in enumerate((0.1, 2.0))
         for corner, (x, y) in enumerate(corners)
     ]

@@ -126,7 +126,7 @@ def live_charts():
     models = Models(names, made.contents.labels, live=True)
     return {
         "curve": charts.learning_curve(made.tables.history, LOSS, "epoch", models),
-        "trajectories": charts.trajectories(made.tables.trajectories, made.tables.surface, models)[0],
+        "trajectories": charts.trajectories(made.tables.trajectories, made.tables.surface, models),
         "sweep": charts.sweep_heat_map(rates.cells(made.tables.sweep), comparison, models),
         "confusion": charts.confusion_matrix(made.tables.confusion, CLASSES),
         "mistakes": charts.worst_mistakes(made.tables.mistakes, made.test.images, CLASSES),
@@ -191,7 +191,7 @@ def test_axes_of_a_loss_surface_have_plain_numbers():
     made = example()
     surface = made.tables.surface.assign(x=lambda table: 6 * table.x, y=lambda table: 6 * table.y)
     models = Models(list(made.params.models), made.contents.labels)
-    picture = text(*charts.trajectories(made.tables.trajectories, surface, models), models=models.names)
+    picture = text(charts.trajectories(made.tables.trajectories, surface, models), models=models.names)
     assert ">10<" in picture and "e+" not in picture
 
 

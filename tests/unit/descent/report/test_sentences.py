@@ -517,6 +517,16 @@ def test_captions_define_once_and_compare_updates_where_these_differ(batch_size,
     assert len([name for name in captions if name.endswith("-mistakes")]) == 1
 
 
+@pytest.mark.parametrize(("x", "words"), [(0.1, True), (2.0, False)])
+def test_trajectory_that_stays_at_the_start_is_named(x, words):
+    ends = pd.DataFrame({"model": ["a", "b"], "epoch": 3, "x": [5.0, x], "y": 0.0, "explained": 0.5})
+    text = sentences.trajectories_caption(study(), ends, 0).text
+    assert ("`b` hardly leaves the ring" in text) == words and "`a` hardly" not in text
+    assert "explains 50.0 to 50.0\xa0% of" in text
+    still = sentences.trajectories_caption(study(), ends.assign(x=0.0, explained=np.nan), 0).text
+    assert "hardly" not in still and "explains" not in still
+
+
 def test_mistakes_caption_names_classes():
     matrix = pd.DataFrame({"true": [0, 0, 1, 1], "predicted": [0, 1, 0, 1], "images": [5, 1, 3, 6]})
     found = sentences.mistakes_caption("m", 0, matrix, ["T-shirt", "Coat"])
