@@ -6,7 +6,6 @@ principal directions of the trajectories. It explains a part of the movement onl
 walks make smooth curves in such a plane (Antognini and Sohl-Dickstein 2018, arXiv:1806.08805).
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -33,9 +32,6 @@ ASPECT = 0.9
 
 MARGIN = 0.18
 """Space around the trajectories on each side, as a share of their extent."""
-
-LEVELS = (1, 1.5, 2, 3, 5, 7)
-"""The levels in each power of ten, where the loss spans much."""
 
 TRAJECTORY_COLUMNS = ("study", "model", "epoch", "x", "y", "explained")
 SURFACE_COLUMNS = ("study", "region", "corner", "loss", "x", "y")
@@ -124,16 +120,9 @@ def principal_plane(trajectories: Sequence[np.ndarray]) -> Plane:
     """
     origin = trajectories[0][0].astype(np.float64)
     movement = np.concatenate([path[1:].astype(np.float64) - origin for path in trajectories])
-    # The eigenvectors of the small matrix of inner products give the singular vectors of the large one.
-    _, vectors = np.linalg.eigh(movement @ movement.T)
-    directions: list[np.ndarray] = []
-    for vector in vectors[:, [-1, -2]].T if len(movement) > 1 else vectors.T[[0, 0]]:
-        direction = vector @ movement
-        for other in directions:  # only one is left where all points lie on a line
-            direction = direction - (direction @ other) * other
-        length = np.linalg.norm(direction)
-        directions.append(direction / length if length > 1e-9 * np.abs(movement).max() else 0 * direction)
-    plane = np.array(directions)
+    plane = np.zeros((2, movement.shape[1]))
+    found = np.linalg.svd(movement, full_matrices=False).Vh[:2]
+    plane[: len(found)] = found  # after one step there is one direction
     coordinates = movement @ plane.T
     signs = np.sign(coordinates[np.abs(coordinates).argmax(axis=0), [0, 1]])
     return Plane(origin, plane * np.where(signs < 0, -1, 1)[:, None])
@@ -239,13 +228,10 @@ def layers(weights: np.ndarray, widths: Sequence[int]) -> list[tuple[np.ndarray,
 
 
 def levels(loss: np.ndarray) -> list[float]:
-    """Choose about ten levels between the lowest and highest loss, evenly spaced if it spans little."""
-    low, high = float(loss.min()), float(loss.max())
-    if high < 3 * low:
-        even = sorted({_significant(level, 9) for level in np.linspace(low, high, 12)[1:-1]})
-        return [level for level in even if low < level < high]
-    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    return [level for power in powers for step in LEVELS if low < (level := step * 10.0**power) < high]
+    """Choose 16 levels between the lowest and highest loss, evenly spaced in its logarithm."""
+    low, high = max(float(loss.min()), 1e-9), float(loss.max())
+    found = sorted({_significant(level, 9) for level in np.geomspace(low, max(low, high), 18)[1:-1]})
+    return [level for level in found if low < level < high]
 
 
 def regions(frame: Frame, loss: np.ndarray) -> pd.DataFrame:

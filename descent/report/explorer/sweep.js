@@ -18,7 +18,7 @@ const guessing = Math.log(data.classes.length);
 
 const STATUSES = {
   learned: "The steps have a suitable size: the loss fell below half of guessing.",
-  undertrained: "It goes down, but needs more steps or larger ones.",
+  undertrained: "The loss falls, but not far: more steps are needed, or larger ones.",
   stalled: "The steps are so small that nothing changes.",
   collapsed: "Its first steps were so large that it landed where nothing is left to learn: it guesses.",
   diverged: "Each step overshoots, and the loss grew.",

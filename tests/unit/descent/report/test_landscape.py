@@ -147,7 +147,7 @@ def test_regions_of_an_almost_flat_surface_are_finite(height):
     assert len(table) and np.isfinite(table.loss).all()
 
 
-@pytest.mark.parametrize("loss", [[0.01, 60.0], [2.2, 2.3], [2.3, 2.3 + 1e-9]])
+@pytest.mark.parametrize("loss", [[0.0, 60.0], [0.01, 60.0], [2.2, 2.3], [2.3, 2.3 + 1e-9]])
 def test_levels_rise_strictly_between_lowest_and_highest(loss):
     found = [loss[0], *levels(np.array(loss)), loss[1]]
     assert all(a < b for a, b in zip(found, found[1:], strict=False))
