@@ -203,25 +203,24 @@ def _divide(params: Any) -> tuple[list[tuple[Any, list[str]]], list[Left]]:
     for study in params.studies.values():
         names, models = list(study.models), [params.models[name] for name in study.models]
         optimizers = sorted({model.optimizer for model in models} - {"sgd"})
-        activations = {model.activation for model in models}
+        activations = sorted({model.activation for model in models})
         if tuned := [name for name in names if name in params.tuned.models]:
             why = f"The pipeline's sweep chooses the learning rates of {listed(tuned)}."
-            left.append(Left(study.question, names, why))
         elif optimizers:
             known = "the NumPy code above knows plain gradient descent only"
-            left.append(Left(study.question, names, f"These trainings use {listed(optimizers)}; {known}."))
-        elif len(activations) > 1 or activations - {activation or models[0].activation}:
-            used = f"These trainings use {listed(sorted(activations))} as activation."
-            left.append(Left(study.question, names, used))
+            why = f"These trainings use {listed(optimizers)}; {known}."
+        elif activations != [activation or activations[0]]:
+            why = f"These trainings use {listed(activations)} as activation."
         elif live and len(trained | set(names)) > MOST_TRAININGS:
-            left.append(Left(study.question, names, "These trainings would take too long in a notebook."))
+            why = "These trainings would take too long in a notebook."
         else:
-            activation, chosen = models[0].activation, names[:MOST_TRAININGS]
+            activation, chosen = activations[0], names[:MOST_TRAININGS]
             live.append((study, chosen))
             trained |= set(chosen)
-            if len(names) > len(chosen):
-                only = f"Of its {len(names)} trainings the notebook runs the first {len(chosen)}."
-                left.append(Left(study.question, names, only))
+            if chosen == names:
+                continue
+            why = f"Of its {len(names)} trainings the notebook runs the first {len(chosen)}."
+        left.append(Left(study.question, names, why))
     return live, left
 
 

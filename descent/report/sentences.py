@@ -834,8 +834,8 @@ def method(params: Params, models: pd.DataFrame, tables: Tables) -> list[str]:
     unused = [f"`{model}`" for model in params.models if model not in set(models.model)]
     found = [
         f"Data: {count(split.training_images)} training and {count(split.validation_images)} validation "
-        "images, drawn so that both have the classes in the same proportions. The test images are only "
-        "reported; nothing is selected by them.",
+        "images, drawn from all but the test images so that both have the classes in the same "
+        "proportions. The test images are only reported; nothing is selected by them.",
         "The best model has the highest mean validation accuracy after the last epoch. It ties with models "
         "whose distance to it may be chance (the paired t-test below). A model of which a run diverged, "
         "collapsed or stalled is never the best. A model's best run is that with the highest validation "

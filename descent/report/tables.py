@@ -399,10 +399,10 @@ def _best_predictions(result: Result) -> np.ndarray:
 def confusion(probabilities: np.ndarray, labels: np.ndarray) -> pd.DataFrame:
     """Count the images by true and predicted class: a row for each pair of classes."""
     classes = probabilities.shape[1]
-    counts = np.zeros((classes, classes), dtype=int)
-    np.add.at(counts, (labels, probabilities.argmax(axis=1)), 1)
+    pairs = labels.astype(int) * classes + probabilities.argmax(axis=1)
     true, predicted = np.divmod(np.arange(classes**2), classes)
-    return pd.DataFrame({"true": true, "predicted": predicted, "images": counts.ravel()})
+    counts = np.bincount(pairs, minlength=classes**2)
+    return pd.DataFrame({"true": true, "predicted": predicted, "images": counts})
 
 
 def mistakes(probabilities: np.ndarray, labels: np.ndarray) -> pd.DataFrame:
