@@ -50,6 +50,9 @@ SMALL_PART, LARGE_PART = 0.25, 0.75
 """A lead is due to the number of updates if at equal numbers at most the small part of it is left, and not
 due to it if more than the large part is left."""
 
+SWING = 0.05
+"""A validation accuracy that ends more than this below its highest value is called swinging."""
+
 FEWER = 0.5
 """Fewer updates are the cause where a model makes less than this share of the best model's."""
 
@@ -513,9 +516,13 @@ def reason(row: pd.Series, history: pd.DataFrame, rows: pd.DataFrame, matrix: pd
     elif row.status == "diverged":
         numbers += f", where guessing costs {guessing}"
     answers = matrix.groupby("predicted").images.sum()
+    curve = history.groupby("epoch").validation_accuracy.mean()
     if row.status not in landscape.EXCLUDED:
         numbers += f". The gradient norm went from {number(first_norm)} to {number(norm)}"
-    elif answers.max() == answers.sum():
+        if curve.max() - curve[last] > SWING:
+            numbers += f". Its validation accuracy swings: it was {percent(curve.max(), 1)} after epoch "
+            numbers += f"{curve.idxmax()} and is {percent(curve[last], 1)} at the end"
+    elif math.isfinite(loss) and answers.max() == answers.sum():
         numbers += f". It gives all {count(answers.sum())} test images the same class, whatever they show"
     far = number(distance) if math.isfinite(distance) else "farther than 32-bit numbers reach"
     moved = f"Its {counted(row.updates, 'update')} moved the weights {far} from the start"

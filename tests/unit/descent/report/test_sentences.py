@@ -308,7 +308,15 @@ def test_reason_of_a_diverged_model_says_that_all_images_get_the_same_class():
     words = "It gives all 100 test images the same class"
     assert words in why("diverged", (2.3, 20.0, 34.0), predicted=(1, 1))
     assert words not in why("diverged", (2.3, 20.0, 34.0))
+    assert words not in why("diverged", (2.3, np.nan, np.nan), predicted=(0, 0))
     assert words not in why("undertrained", (2.3, 2.2, 2.0), predicted=(1, 1))
+
+
+@pytest.mark.parametrize(("end", "swings"), [(0.7, True), (0.76, False)])
+def test_reason_of_an_accuracy_that_fell_again_says_so(end, swings):
+    history = runs("b", (2.3, 1.0, 0.9), (0.1, 0.8, end))
+    text = sentences.reason(study().iloc[1], history, study(), matrix())
+    assert ("swings: it was 80.0\xa0% after epoch 1 and is 70.0\xa0% at the end" in text) == swings
 
 
 def test_reason_of_a_model_behind_names_what_differs():
