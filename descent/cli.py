@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import signal
 import sys
 from collections.abc import Callable, Sequence
 
@@ -52,9 +51,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.chdir(repository())
     try:
         options.run(options)
-        sys.stdout.flush()
-    except BrokenPipeError:  # its reader has read enough, as `head` does
-        os._exit(128 + signal.SIGPIPE)
     except OSError as error:
         from descent.files import error_line
 

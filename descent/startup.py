@@ -9,6 +9,8 @@ import io
 import os
 import signal
 import sys
+from contextlib import suppress
+from typing import Any, BinaryIO, TextIO, cast
 
 from descent.process import end_with_parent
 
@@ -54,6 +56,7 @@ def prepare(stage: bool = False) -> None:
     - Ctrl-C ends it in one line, also while libraries are still being imported; a SIGINT that was
       ignored, as in a shell's background job, stays ignored.
     - Text that a terminal or log cannot show, such as ± in ASCII, is written in similar characters.
+    - A standard stream that is closed becomes the null device; one that cannot be written ends the process.
     - A stage ends with the dvc that started it.
     """
     if sys.argv[:1] == ["-m"] and any([os.environ.pop(name, None) for name in OTHER_PYTHON]):
@@ -71,11 +74,47 @@ def prepare(stage: bool = False) -> None:
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, _interrupted)
     codecs.register_error("similar", _similar)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # else it was replaced by an object that is no text file
-            stream.reconfigure(errors="similar")
+    while (opened := os.open(os.devnull, os.O_RDWR)) <= 2:  # else a data file would get what is printed
+        os.set_inheritable(opened, True)
+    os.close(opened)
+    for number, name in enumerate(("stdout", "stderr"), start=1):
+        stream = getattr(sys, name)
+        if stream is getattr(sys, f"__{name}__"):  # else it was replaced, by a test say
+            setattr(sys, name, _standard_stream(number, stream))
     if stage:
         end_with_parent()
+
+
+class _Output(io.FileIO):
+    """Standard output or error, which ends the process where it cannot be written.
+
+    Programs in C end so when the reader has gone, as `head` does. An exception would be printed as a
+    traceback, or taken for one of the file that is being written.
+    """
+
+    def write(self, text: Any) -> int:
+        """Write, or end the process: in silence without a reader, else in a line on stderr."""
+        try:
+            return super().write(text)
+        except OSError as error:
+            if isinstance(error, BrokenPipeError):
+                os._exit(128 + signal.SIGPIPE)
+            with suppress(OSError):
+                os.write(2, f"standard output: {error.strerror}\n".encode())
+            os._exit(1)
+
+
+def _standard_stream(number: int, before: TextIO | None) -> TextIO:
+    """Return the text stream of a descriptor, with the settings of the one that Python opened."""
+    raw = _Output(number, "w", closefd=False)
+    unbuffered = not isinstance(before, io.TextIOWrapper) or before.write_through  # None: it was closed
+    return io.TextIOWrapper(
+        cast(BinaryIO, raw) if unbuffered else io.BufferedWriter(raw),
+        before.encoding if before else "utf-8",
+        "similar",
+        line_buffering=bool(before and before.line_buffering),
+        write_through=unbuffered,
+    )
 
 
 def _interrupted(number: int, frame) -> None:

@@ -3,6 +3,7 @@
 import argparse
 import multiprocessing
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -14,9 +15,10 @@ from dvc_mlflow.errors import Unusable, in_a_line
 def main(arguments: list[str] | None = None) -> None:
     """Run `dvc-mlflow`. Nothing heavy is imported before the arguments are understood."""
     given = _parser().parse_args(arguments)
-    from dvc_mlflow.process import Stopped, Unanswered, interruptible
+    from dvc_mlflow.process import Stopped, Unanswered, interruptible, open_standard_streams
     from dvc_mlflow.store import described, prepare_environment, tracking_uri
 
+    open_standard_streams()
     uri = ""
     code = 1
     try:
@@ -25,11 +27,14 @@ def main(arguments: list[str] | None = None) -> None:
             uri = tracking_uri(place.root, given.tracking_uri)
             prepare_environment()
             code = _run(given, place)
+            sys.stdout.flush()
     except Stopped as stop:
         _leave(int(stop.code or 0))
     except Unanswered as error:
         print(described(error, uri), file=sys.stderr)
         _leave(1)
+    except BrokenPipeError:  # its reader has read enough, as `head` does
+        os._exit(128 + signal.SIGPIPE)
     except Unusable as error:
         print(error, file=sys.stderr)
     except Exception as error:  # DVC, MLflow, databases and the network raise without limit

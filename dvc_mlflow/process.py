@@ -33,6 +33,15 @@ class Stopped(SystemExit):
     """A signal asked this process to stop; its code is 128 plus the signal's number."""
 
 
+def open_standard_streams() -> None:
+    """Open closed standard streams on the null device, or a database would get what is printed."""
+    while (opened := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(opened, True)
+    os.close(opened)
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)
+
+
 def identity(number: int | None = None) -> str:
     """Describe a process uniquely: boot, PID namespace, process id, and its start in ticks since boot.
 
