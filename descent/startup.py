@@ -12,8 +12,6 @@ import sys
 from contextlib import suppress
 from typing import Any, BinaryIO, TextIO, cast
 
-from descent.process import end_with_parent
-
 SIMILAR = str.maketrans({"±": "+-", "×": "x", "·": ".", "–": "-", "−": "-", "→": "->", "…": "...", "✕": "x"})
 SUPERSCRIPTS = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
 
@@ -82,6 +80,8 @@ def prepare(stage: bool = False) -> None:
         if stream is getattr(sys, f"__{name}__"):  # else it was replaced, by a test say
             setattr(sys, name, _standard_stream(number, stream))
     if stage:
+        from descent.process import end_with_parent
+
         end_with_parent()
 
 

@@ -8,12 +8,14 @@ import random
 import re
 import signal
 import subprocess
+import sys
 import time
 
 import psutil
 import pytest
 
 from tests.support.project import Project, clone
+from tests.support.small_params import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 KILLS = int(os.environ.get("KILLS", 20))
@@ -114,3 +116,28 @@ def test_after_twenty_kills_one_run_gives_the_outputs_of_an_undisturbed_one(
     project.run("dvc", "repro", *TARGETS)
     assert digests(project) == expected
     assert project.stages_due(*TARGETS) == []
+
+
+IMPORTS = {
+    "dvc_mlflow check": ["psutil", "argparse", "dvc_mlflow.store"],
+    "stages.report": ["descent.process", "pandas"],
+    "descent show": ["yaml", "pandas"],
+}
+
+
+@pytest.mark.parametrize(
+    ("command", "module"), [(key, one) for key, names in IMPORTS.items() for one in names]
+)
+def test_ctrl_c_while_a_library_is_imported_ends_without_a_traceback(tmp_path, command, module):
+    (tmp_path / "sitecustomize.py").write_text(f"""
+import os, signal, sys
+def interrupt(event, arguments):
+    if event == "import" and arguments[0] == {module!r}:
+        os.kill(os.getpid(), signal.SIGINT)
+sys.addaudithook(interrupt)
+""")
+    environment = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    arguments = [sys.executable, "-m", *command.split()]
+    done = subprocess.run(arguments, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode in (130, -signal.SIGINT)
+    assert done.stdout + done.stderr in ("", "interrupted\n")

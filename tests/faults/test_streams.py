@@ -55,7 +55,9 @@ def test_a_full_disk_behind_stdout_is_one_line(project):
 
 @pytest.mark.parametrize("closed", CLOSED)
 def test_no_file_of_the_mirror_takes_the_place_of_a_closed_stream(project, closed):
-    code = "from dvc_mlflow.process import open_standard_streams as o; o(); print(open('x', 'w').fileno() > 2)"
+    code = (
+        "from dvc_mlflow.process import open_standard_streams as o; o(); print(open('x', 'w').fileno() > 2)"
+    )
     done = run(project, f'python -c "{code}" {closed}')
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == ("" if ">&-" in closed.split() else "True\n")
