@@ -55,6 +55,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         from descent.files import error_line
 
         sys.exit(error_line(error))
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] != "dvc":  # whose import takes a while
+            raise
+        config = "; `git checkout .dvc/config` or an editor mends it" if "config" in str(error) else ""
+        sys.exit(f"dvc: {' '.join(str(error).split())}{config}")
 
 
 def _show(_: argparse.Namespace) -> None:
@@ -94,14 +99,10 @@ def _check(options: argparse.Namespace) -> None:
         return
     if not (root / integrity.LOCK).exists():
         sys.exit(f"{integrity.LOCK}: does not exist; `dvc repro` makes it")
-    from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
-    try:
-        repo = Repo(str(root))
-        files = list(integrity.recorded_files(repo))
-    except DvcException as error:
-        sys.exit(f"dvc: {' '.join(str(error).split())}")
+    repo = Repo(str(root))
+    files = list(integrity.recorded_files(repo))
     has_remote = "remote" in repo.config["core"]
     if found := list(integrity.damages(root, files, has_remote)):
         sys.exit("\n".join(map(str, found)))

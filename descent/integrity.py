@@ -56,15 +56,21 @@ def repository(start: Path | None = None) -> Path:
     return next((folder for folder in (start, *start.parents) if (folder / ".dvc").is_dir()), start)
 
 
+def _core(root: Path) -> dict[str, Any]:
+    """Return the section `core` of DVC's configuration."""
+    from dvc.config import Config
+
+    return dict(Config(str(root / ".dvc"))["core"])
+
+
 def remove_truncated_rwlock(root: Path) -> bool:
     """Remove `.dvc/tmp/rwlock` if it is not JSON, which no dvc can use; return whether it was removed."""
     path = root / RWLOCK
     if not path.exists():
         return False
-    from dvc.config import Config
     from dvc.lock import LockError, make_lock
 
-    hardlink = Config(str(root / ".dvc"))["core"].get("hardlink_lock", False)
+    hardlink = _core(root).get("hardlink_lock", False)
     with suppress(LockError, FileNotFoundError):  # a dvc has held it for seconds, or removes it just now
         with make_lock(f"{path}.lock", tmp_dir=str(path.parent), hardlink_lock=hardlink):  # no dvc writes it
             try:
@@ -91,7 +97,8 @@ def lock_damage(root: Path) -> Damage | None:
     if complete:
         return None
     if b"<<<<<<< " in (root / LOCK).read_bytes():
-        return Damage(LOCK, "in conflict, as after a merge", "python -m descent resolve && dvc repro")
+        pull = " --pull" if _core(root).get("remote") else ""  # what the other side has trained
+        return Damage(LOCK, "in conflict, as after a merge", f"python -m descent resolve && dvc repro{pull}")
     return Damage(LOCK, "truncated, as by a kill of dvc", f"git checkout {LOCK} || rm {LOCK}; dvc repro")
 
 
@@ -130,9 +137,7 @@ def git_fault(root: Path) -> str | None:
 
     A repository that DVC uses without git (core.no_scm) needs none.
     """
-    from dvc.config import Config
-
-    if Config(str(root / ".dvc"))["core"].get("no_scm"):
+    if _core(root).get("no_scm"):
         return None
     try:
         done = subprocess.run(["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True)
@@ -144,6 +149,9 @@ def git_fault(root: Path) -> str | None:
     if "dubious ownership" in reason:
         return f"{reason}; if you trust it: git config --global --add safe.directory {quote(str(root))}"
     begin = "git add -A && git commit -m Begin"
+    if (root / ".git").exists() and "not a git repository" in reason:
+        moved = "where its repository was moved, `git worktree repair` there helps, else a new clone"
+        return f"{root / '.git'}: is of no use to git ({reason}); {moved}"
     if "not a git repository" in reason:
         return f"{root}: is not a git repository; to make it one: git init && {begin}"
     return f"{root}: has no commit; to make one: {begin}"

@@ -226,3 +226,55 @@ def test_an_invalid_parameter_is_reported_before_dvc_runs(new_project):
     new_project.edit(lambda params: params["train"].update(epochs=0))
     line = quick(new_project, expect=2)
     assert line.startswith("params.yaml: train.epochs: 0 ") and line.count("\n") == 1
+
+
+def test_a_merge_conflict_in_the_lock_is_resolved_without_training_again(project, tmp_path):
+    """What only the other side trained, and pushed, is pulled."""
+    ours, stages = Project(tmp_path / "ours"), {"a": "echo a > a", "b": "echo b > b"}
+
+    def train(here: Project, *names: str) -> None:
+        content = {name: {"cmd": stages[name], "outs": [name]} for name in names}
+        (here.folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": content}))
+        here.run("dvc", "repro", "-q")
+        here.commit(f"Train {names}")
+
+    project.run("git", "switch", "-q", "-c", "theirs")
+    project.run("git", "clone", "-q", ".", str(ours.folder))
+    ours.environment = project.environment
+    for name in ("name", "email"):
+        ours.run("git", "config", f"user.{name}", "Test")
+    project.run("dvc", "remote", "add", "-d", "storage", str(tmp_path / "storage"))
+    ours.run("dvc", "remote", "add", "-d", "storage", str(tmp_path / "storage"))
+    train(project, "a")
+    project.run("dvc", "push", "-q")
+    train(ours, "b")
+    ours.run("git", "pull", "-q", "--no-rebase", "origin", "theirs", expect=1)
+    ours.run("git", "checkout", "-q", "--ours", "dvc.yaml", ".gitignore")
+    content = {name: {"cmd": command, "outs": [name]} for name, command in stages.items()}
+    (ours.folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": content}))
+    line = quick(ours, expect=1)
+    remedy = line.partition("; to mend it: ")[2]
+    assert "Running stage" not in ours.run("sh", "-c", remedy).stdout
+    assert (ours.folder / "a").read_text() == "a\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"), [("[core\n x", "Parsing failed"), ("[core]\nanalytics = x\n", "expected")]
+)
+def test_a_damaged_configuration_of_dvc_is_one_line_with_a_remedy(project, text, words):
+    """Whatever DVC raises is a line, in every command."""
+    (project.folder / ".dvc/config").write_text(text)
+    line = quick(project, expect=1)
+    assert line.startswith(f"dvc: config file error: {words}") and line.count("\n") == 1
+    project.run("sh", "-c", re.findall("`(.+?)`", line)[0])
+    assert quick(project) == ""
+
+
+def test_a_worktree_whose_repository_was_moved_is_not_made_a_new_one(project, tmp_path):
+    worktree, git = Project(tmp_path / "tree"), project.folder / ".git"
+    project.run("git", "worktree", "add", "-q", str(worktree.folder))
+    worktree.environment = project.environment
+    git.rename(git.with_name(".moved"))
+    line = quick(worktree, expect=1)
+    git.with_name(".moved").rename(git)
+    assert line.startswith(f"{worktree.folder}/.git: is of no use to git") and "git init" not in line
