@@ -86,6 +86,7 @@ def _serve(command: list[str], settings: dict[str, str], port: int, message: str
     environment = {key: value for key, value in os.environ.items() if key not in CLIENT_VARIABLES} | settings
     command = [sys.executable, "-m", "mlflow", *command, "--host", HOST, "--port", str(port)]
     log = root / ".dvc" / "tmp" / f"mlflow-{port}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)  # a clone in which no dvc has run
     with open(log, "w+", encoding="utf-8", errors="replace") as said:
         streams: dict[str, Any] = {"stdout": said, "stderr": said, "process_group": 0}
         child = subprocess.Popen(

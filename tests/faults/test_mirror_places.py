@@ -115,6 +115,21 @@ def test_a_database_of_a_newer_mlflow_is_one_line_with_a_remedy(synced, mirror):
     assert "train@slow: logged" in again.stdout
 
 
+@pytest.mark.parametrize("damage", ["no database", "malformed"])
+def test_a_damaged_database_is_one_line_with_a_remedy_that_works(
+    synced, mirror, tmp_path, empty_database, damage
+):
+    file = tmp_path / "mlflow.db"
+    content = b"this is no database" if damage == "no database" else bytearray(empty_database.read_bytes())
+    if damage == "malformed":
+        content[4096:] = b"\xff" * (len(content) - 4096)
+    file.write_bytes(content)
+    line = mirror("check", "--tracking-uri", f"sqlite:///{file}", expect=1)
+    assert damage.split()[-1] in line and line.count("\n") == 1
+    subprocess.run(re.findall("`(mv .+?)`", line)[0].split(), check=True)
+    synced.run(sys.executable, "-m", "dvc_mlflow", "sync", "--tracking-uri", f"sqlite:///{file}")
+
+
 def test_a_folder_that_git_calls_anothers_still_has_its_commit(synced, mirror, monkeypatch):
     head = synced.run("git", "rev-parse", "HEAD").stdout.strip()
     Reader(synced.folder).client.delete_run(Reader(synced.folder).stage("train@slow").info.run_id)
@@ -232,6 +247,7 @@ def test_ui_prints_its_address_when_it_answers_and_ends_with_a_signal(synced):
     import requests
 
     port = free_port()
+    shutil.rmtree(synced.folder / ".dvc" / "tmp", ignore_errors=True)  # as in a new clone
     with serving(synced, "ui", port=port) as process:
         until(lambda: "The runs are at" in said(synced), process)
         assert f"http://127.0.0.1:{port}/#/experiments/" in said(synced) and "viewStateShareKey=" in said(
