@@ -29,6 +29,13 @@ def test_an_unknown_command_exits_with_2(arguments, capsys):
     assert capsys.readouterr().err.startswith("usage: descent")
 
 
+def test_outside_a_repository_there_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for command in ("show", "check", "resolve", "verify"):
+        with pytest.raises(SystemExit, match=f"^{tmp_path}: no DVC repository here or above"):
+            cli.main([command])
+
+
 def test_show_without_results_names_the_command_that_makes_them(tmp_path, monkeypatch):
     (tmp_path / ".dvc").mkdir()
     (tmp_path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
@@ -68,6 +75,7 @@ def test_verify_exits_with_0_only_if_the_results_are_reproduced(
 
     verdict = Verdict(pd.DataFrame({"output": ["a", "b"], "second run": words}), means_agree)
     monkeypatch.setattr(reproduction, "verify", lambda: (verdict, "the report\n"))
+    (tmp_path / ".dvc").mkdir()
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as caught:
         cli.main(["verify", "--write"])
