@@ -20,7 +20,10 @@ DVC_FILES = (":(exclude,glob)**/dvc.lock", ":(exclude,glob)**/.gitignore", ":(ex
 MODULES = (
     "dvc jax keras lightgbm mlflow numpy pandas sklearn scipy tensorflow torch transformers xgboost".split()
 )
-GIT_VARIABLES = "GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_COMMON_DIR GIT_PREFIX GIT_NAMESPACE".split()
+OTHER_REPOSITORY = re.compile(
+    r"GIT_(DIR|WORK_TREE|INDEX_FILE|COMMON_DIR|OBJECT_DIRECTORY|NAMESPACE|PREFIX|\w+_PATHSPECS)"
+)
+"""Variables of git with which it reads another repository, or pathspecs in another way."""
 
 
 class Place(NamedTuple):
@@ -51,7 +54,7 @@ def find(start: Path) -> Place:
 
 def git(folder: Path, *arguments: str) -> str | None:
     """Run git in `folder`, whoever owns it; None if there is no git, no repository, or an error."""
-    environment = {key: value for key, value in os.environ.items() if key not in GIT_VARIABLES}
+    environment = {key: value for key, value in os.environ.items() if not OTHER_REPOSITORY.fullmatch(key)}
     command = ["git", "-c", "safe.directory=*", "-c", "core.quotePath=false", "-C", str(folder), *arguments]
     try:
         done = subprocess.run(command, env=environment, capture_output=True, check=True)
@@ -68,11 +71,11 @@ def working_tree(place: Place, outputs: Iterable[str]) -> tuple[dict[str, str], 
         return tags, ""
     excluded = [*DVC_FILES, *(f":(exclude,literal){path}" for path in outputs)]
     options = ("--relative", "--no-ext-diff", "--no-textconv")
-    diff = git(folder, "diff", "HEAD", *options, "--", ".", *excluded) or ""
-    tags |= {"git.commit": head, "mlflow.source.git.commit": head, "git.dirty": str(bool(diff)).lower()}
+    diff = git(folder, "diff", "HEAD", *options, "--", ".", *excluded)
+    tags |= {"git.commit": head, "mlflow.source.git.commit": head, "git.dirty": str(diff != "").lower()}
     if branch := git(folder, "symbolic-ref", "--short", "-q", "HEAD"):
         tags |= {"git.branch": branch, "mlflow.source.git.branch": branch}
-    diff = SECRET_ASSIGNMENT.sub(r"\1***", redacted(diff))
+    diff = SECRET_ASSIGNMENT.sub(r"\1***", redacted(diff or ""))
     cut = diff.encode()[:DIFF_BYTES].decode("utf-8", "ignore")
     return tags, cut if cut == diff else f"{cut}\n… cut after {DIFF_BYTES} bytes\n"
 

@@ -194,6 +194,22 @@ def test_a_dvc_root_of_another_repository_is_ignored(tmp_path, monkeypatch):
     assert provenance.Place(tmp_path / "outer", tmp_path / "outer").stage() == "outer"
 
 
+def test_uncommitted_changes_are_found_whatever_git_inherits(tmp_path, monkeypatch):
+    (tmp_path / "params.yaml").write_text("rate: 1\n")
+    (tmp_path / "dvc.lock").write_text("{}\n")
+    for command in ("init", "add -A", "-c user.name=a -c user.email=a@b commit -m Start"):
+        subprocess.run(["git", *command.split()], cwd=tmp_path, check=True, capture_output=True)
+    assert provenance.committed(tmp_path)
+    (tmp_path / "params.yaml").write_text("rate: 2\n")
+    place = provenance.Place(tmp_path, tmp_path)
+    for name, value in {"GIT_LITERAL_PATHSPECS": "1", "GIT_OBJECT_DIRECTORY": "/nonexistent"}.items():
+        monkeypatch.setenv(name, value)
+        assert not provenance.committed(tmp_path)
+        assert provenance.working_tree(place, [])[0]["git.dirty"] == "true"
+    (tmp_path / ".git/index").write_text("damaged")
+    assert provenance.working_tree(place, [])[0]["git.dirty"] == "true"
+
+
 def test_help_is_immediate_and_imports_nothing_heavy():
     program = (
         "import sys; from dvc_mlflow.__main__ import main\ntry: main(['--help'])\nexcept SystemExit: pass\n"
