@@ -80,13 +80,9 @@ CHOSEN := $(VENV)/bin/python $(if $(filter command environment,$(firstword $(ori
 STALE := $(shell test ! -s $(INSTALLED) || for python in $(CHOSEN); do \
   "$$python" -I -c '$(MADE_FOR)' 2>/dev/null | cmp -s - $(INSTALLED) || { echo stale; break; }; done)
 
-# uv installs in a fraction of pip's time. It does not read pip's configuration: tools/uv.py hands it over. What uv
-# cannot do with it (a keyring, say), pip does. The lock alone decides the versions, and .venv the place. The pip
-# that comes with Python 3.11 does not read SSL_CERT_FILE, uv and later ones do.
-UV := $(VENV)/bin/python -I tools/uv.py
-PIP := env -u PIP_TARGET -u PIP_PREFIX -u PIP_ROOT PIP_USER=0 PIP_CONSTRAINT=/dev/null \
-  REQUESTS_CA_BUNDLE="$${REQUESTS_CA_BUNDLE:-$${CURL_CA_BUNDLE:-$$SSL_CERT_FILE}}" \
-  $(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps
+# uv installs in a fraction of pip's time; what it cannot do with pip's settings (a keyring, say), pip does.
+UV := $(VENV)/bin/python -I tools/packages.py uv
+PIP := $(VENV)/bin/python -I tools/packages.py pip install --quiet --no-deps
 $(INSTALLED): requirements.txt pyproject.toml $(STALE) | repository
 	@{ test -z '$(STALE)' && cmp -s requirements.txt $(VENV)/requirements.txt; } || { \
 	  '$(PYTHON)' -I -c '$(SUPPORTED)' 2>/dev/null || { \

@@ -1,6 +1,6 @@
 """`make` sets up .venv from the index that pip is configured with, whatever else is inherited.
 
-The real Makefile and tools/uv.py, a lock of two small wheels, and an index on this machine that serves them.
+The real Makefile and tools/packages.py, a lock of two small wheels, and a local index that serves them.
 One of the wheels is uv: a script that runs the uv of this environment. Any other address meets a dead proxy.
 """
 
@@ -24,7 +24,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from tools.uv import uv_variables
+from tools.packages import uv_variables
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -131,7 +131,7 @@ class Project:
         self.wheels = folder / "wheels"
         self.folder.mkdir()
         (self.folder / "tools").mkdir()
-        for name in ("Makefile", "tools/uv.py"):
+        for name in ("Makefile", "tools/packages.py"):
             shutil.copy(ROOT / name, self.folder / name)
         (self.folder / "requirements.txt").write_text(write_wheels(self.wheels, uv))
         (self.folder / "pyproject.toml").write_text(PYPROJECT)
@@ -144,7 +144,7 @@ class Project:
         home = folder / "home"
         home.mkdir()
         self.environment |= {"HOME": str(home), "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
-        self.environment |= {"PIP_CONFIG_FILE": os.devnull, "PIP_RETRIES": "0", "UV_HTTP_RETRIES": "0"}
+        self.environment |= {"PIP_CONFIG_FILE": os.devnull, "PIP_RETRIES": "0"}
 
     def make(self, *arguments: str, umask: int = -1, **variables: str) -> subprocess.CompletedProcess:
         """Run make with this Python and return what it printed, both streams together."""
@@ -244,7 +244,7 @@ def test_password_of_index_is_used_and_never_printed(project, serve):
     (project.wheels / "leaf-1.0-py3-none-any.whl").unlink()
     (project.folder / ".venv/installed").unlink()
     (project.folder / ".venv/requirements.txt").unlink()
-    done = project.make(".venv/installed", PIP_INDEX_URL=address, UV_NO_CACHE="1", PIP_NO_CACHE_DIR="1")
+    done = project.make(".venv/installed", PIP_INDEX_URL=address, PIP_NO_CACHE_DIR="1")
     assert done.returncode != 0
     assert "s3cret" not in done.stdout
 
@@ -310,8 +310,8 @@ def test_pip_installs_the_lock_where_uv_fails(tmp_path, serve):
 
 def test_package_with_another_hash_is_rejected(project, index):
     write_wheel(project.wheels, "leaf", {"leaf.py": "VALUE = 2\n"})
-    done = project.make(".venv/installed", PIP_INDEX_URL=f"http://{index.address}/simple")
-    assert done.returncode != 0
+    inherited = {"UV_NO_VERIFY_HASHES": "1", "PIP_INDEX_URL": f"http://{index.address}/simple"}
+    assert project.make(".venv/installed", **inherited).returncode != 0
     assert not (project.folder / ".venv/installed").exists()
 
 
@@ -329,7 +329,11 @@ INHERITED = {
         "PIP_TARGET": "{foreign}",
         "PIP_CONSTRAINT": "{foreign}/constraints.txt",
         "PIP_REQUIRE_VIRTUALENV": "1",
+        "PIP_QUIET": "1",
+        "PIP_DRY_RUN": "1",
+        "PIP_REQUIREMENT": "/nonexistent",
         "UV_SYSTEM_PYTHON": "1",
+        "UV_OFFLINE": "1",
         "UV_PROJECT_ENVIRONMENT": "/nonexistent",
     },
     "of the account": {
@@ -353,6 +357,7 @@ def test_inherited_variables_make_no_difference(project, index, tmp_path, umask,
     (foreign / "nologin").write_text("#!/bin/sh\nexit 1\n")
     (foreign / "nologin").chmod(0o755)
     (foreign / "constraints.txt").write_text("leaf<1\n")
+    (project.folder.parent / "uv.toml").write_text("offline = true\n")
     variables = {key: text.format(foreign=foreign) for key, text in INHERITED[name].items()}
     index_url = f"http://{index.address}/simple"
     project.check_installed(
@@ -442,7 +447,7 @@ def test_settings_of_pip_are_translated_for_uv():
         "trusted-host": "a b:8080",
         "proxy": "user@proxy:3128",
         "client-cert": "/client.pem",
-        "timeout": "30",
+        "timeout": "29.5",
     }
     variables = uv_variables(pip, {"REQUESTS_CA_BUNDLE": "/ca.pem"})
     assert variables["UV_DEFAULT_INDEX"] == "https://a/simple"

@@ -1,0 +1,117 @@
+"""Run pip or uv with the index, certificates and proxy that pip is configured with, and no other setting.
+
+uv reads neither pip.conf nor the PIP_ variables. This asks pip for its settings and hands those of the
+connection to both, in the variables that each reads. The lock alone decides the versions, and .venv the
+place. Standard library only: it runs before anything else is installed.
+
+    .venv/bin/python -I tools/packages.py uv pip sync requirements.txt
+"""
+
+import ast
+import contextlib
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+
+SECTIONS = ("global", "install", ":env:")  # a later one takes precedence, as in pip
+CONNECTION = """
+    index-url extra-index-url no-index find-links trusted-host proxy cert client-cert keyring-provider
+    timeout default-timeout retries cache-dir no-cache-dir use-feature use-deprecated
+""".split()
+TRUE = ("1", "true", "t", "yes", "y", "on")
+
+
+def pip_settings() -> dict[str, str]:
+    """Merge the configuration files and variables of pip as `pip install` does; those of the connection."""
+    command = [sys.executable, "-m", "pip", "config", "list"]
+    audible = os.environ | {"PIP_QUIET": "0"}  # else it lists nothing
+    listed = subprocess.run(
+        command, check=True, stdout=subprocess.PIPE, text=True, encoding="utf-8", env=audible
+    )
+    settings: dict[str, dict[str, str]] = {section: {} for section in SECTIONS}
+    for line in listed.stdout.splitlines():
+        name, _, value = line.partition("=")
+        section, _, option = name.rpartition(".")
+        if section in settings and option in CONNECTION and (text := str(ast.literal_eval(value))).strip():
+            settings[section][option] = text
+    return {option: text for section in SECTIONS for option, text in settings[section].items()}
+
+
+def pip_variables(pip: Mapping[str, str], environment: Mapping[str, str]) -> dict[str, str]:
+    """Write pip's settings as the environment variables that pip reads."""
+    variables = {f"PIP_{option.replace('-', '_').upper()}": text for option, text in pip.items()}
+    variables |= {"PIP_CONFIG_FILE": os.devnull, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    if bundle := _bundle(pip, environment) or environment.get("SSL_CERT_FILE"):
+        variables["PIP_CERT"] = bundle  # the pip of Python 3.11 does not read SSL_CERT_FILE, later ones do
+    return variables
+
+
+def uv_variables(pip: Mapping[str, str], environment: Mapping[str, str]) -> dict[str, str]:
+    """Translate pip's settings into the environment variables that uv reads."""
+    variables = {
+        "UV_NO_CONFIG": "1",
+        "UV_CACHE_DIR": writable_cache(environment),
+        "UV_INDEX_STRATEGY": "unsafe-best-match",  # pip takes the best version of all indexes
+    }
+    if "index-url" in pip:
+        variables["UV_DEFAULT_INDEX"] = pip["index-url"]
+    if "extra-index-url" in pip:
+        variables["UV_INDEX"] = " ".join(pip["extra-index-url"].split())
+    if "find-links" in pip:
+        variables["UV_FIND_LINKS"] = ",".join(os.path.expanduser(link) for link in pip["find-links"].split())
+    if "trusted-host" in pip:
+        variables["UV_INSECURE_HOST"] = " ".join(pip["trusted-host"].split())
+    if "proxy" in pip:
+        proxy = pip["proxy"] if "://" in pip["proxy"] else f"http://{pip['proxy']}"
+        for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+            variables |= {name: proxy, name.lower(): proxy}
+    if bundle := _bundle(pip, environment):
+        variables["SSL_CERT_DIR" if os.path.isdir(bundle) else "SSL_CERT_FILE"] = bundle
+    elif not environment.get("SSL_CERT_FILE") and not environment.get("SSL_CERT_DIR"):
+        variables["UV_SYSTEM_CERTS"] = "1"
+    if "client-cert" in pip:
+        variables["SSL_CLIENT_CERT"] = os.path.expanduser(pip["client-cert"])
+    if timeout := pip.get("timeout") or pip.get("default-timeout"):
+        variables["UV_HTTP_TIMEOUT"] = str(math.ceil(float(timeout)))
+    if "retries" in pip:
+        variables["UV_HTTP_RETRIES"] = pip["retries"]
+    if pip.get("no-cache-dir", "").lower() in TRUE:
+        variables["UV_NO_CACHE"] = "1"
+    return variables
+
+
+def _bundle(pip: Mapping[str, str], environment: Mapping[str, str]) -> str | None:
+    """Return the certificates that pip trusts, None for those of the system."""
+    bundle = pip.get("cert") or environment.get("REQUESTS_CA_BUNDLE") or environment.get("CURL_CA_BUNDLE")
+    return os.path.expanduser(bundle) if bundle else None
+
+
+def writable_cache(environment: Mapping[str, str]) -> str:
+    """Return uv's cache folder, or one in .venv where the home directory cannot be written."""
+    home = environment.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    cache = environment.get("UV_CACHE_DIR") or os.path.join(home, "uv")
+    with contextlib.suppress(OSError):
+        os.makedirs(cache, exist_ok=True)
+        if os.access(cache, os.W_OK):
+            return cache
+    return os.path.join(sys.prefix, "cache")
+
+
+def main() -> None:
+    """Replace this process by pip or uv."""
+    tool, *arguments = sys.argv[1:]
+    pip = pip_settings()
+    environment = {name: text for name, text in os.environ.items() if not name.startswith(("PIP_", "UV_"))}
+    if tool == "pip":
+        environment |= pip_variables(pip, os.environ)
+    else:
+        environment |= uv_variables(pip, os.environ)
+        arguments += ["--no-index"] * (pip.get("no-index", "").lower() in TRUE)  # uv has no variable for it
+    program = os.path.join(os.path.dirname(sys.executable), tool)
+    os.execve(program, [program, *arguments], environment)
+
+
+if __name__ == "__main__":
+    main()
