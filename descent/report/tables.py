@@ -4,7 +4,7 @@ import math
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -128,14 +128,14 @@ def _unreadable(path: Path, error: Exception) -> InvalidResults:
     return InvalidResults(f"{path}: cannot be read: {reason}; `dvc repro` trains the model again")
 
 
-def read_array(path: Path, mmap_mode: Literal["r"] | None = None) -> np.ndarray:
+def read_array(path: Path) -> np.ndarray:
     """Read an array of a model's results.
 
     Raises:
         InvalidResults: It is missing or cannot be read.
     """
     try:
-        return np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
+        return np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise _unreadable(path, error) from None
 

@@ -197,8 +197,8 @@ def read_model(
     settings, labels = params.model_runs(name)[0], dataset.test.labels
     epochs, table = sweep.view_epochs(settings.epochs), read_history(folder)
     history = table[table.seed == settings.seed].to_dict("records")
-    trajectory = tables.read_array(folder / "trajectory.npy", mmap_mode="r")[epochs]
-    answered = tables.read_array(folder / "test_probabilities.npy", mmap_mode="r")[0]
+    trajectory = tables.read_array(folder / "trajectory.npy")[epochs]
+    answered = tables.read_array(folder / "test_probabilities.npy")[0]
     inputs = pixels(dataset.test.images)
     widths = (inputs.shape[1], *settings.hidden_layers, dataset.classes)
     networks = [landscape.layers(weights, widths) for weights in trajectory]
