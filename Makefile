@@ -67,10 +67,11 @@ lock: $(INSTALLED) ## resolve requirements.in into requirements.txt; LOCK=--upgr
 repository:
 	@command -v git >/dev/null || { \
 	  echo "git is missing: apt-get install git (Debian), brew install git (macOS)" >&2; exit 1; }
-	@why=$$(git rev-parse --git-dir 2>&1) || { case "$$why" in \
+	@why=$$(LC_ALL=C git rev-parse --git-dir 2>&1) || { case "$$why" in \
 	    *safe.directory*) \
 	      echo "this folder belongs to another user: git config --global --add safe.directory '$(CURDIR)'" ;; \
-	    *) echo "this folder is not a git repository, which DVC needs: git init" ;; esac >&2; exit 1; }
+	    *"not a git repository"*) echo "this folder is not a git repository, which DVC needs: git init" ;; \
+	    *) echo "git: $$why" ;; esac >&2; exit 1; }
 
 # $(INSTALLED) names the folder and the Python that .venv was made for. A folder that was moved, another PYTHON or one
 # that is gone makes .venv anew; an interrupted set-up leaves no such file.

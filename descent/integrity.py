@@ -139,8 +139,10 @@ def git_fault(root: Path) -> str | None:
     """
     if _core(root).get("no_scm"):
         return None
+    command = ["git", "-C", str(root), "rev-parse", "HEAD"]
+    untranslated = os.environ | {"LC_ALL": "C"}
     try:
-        done = subprocess.run(["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True)
+        done = subprocess.run(command, env=untranslated, capture_output=True, text=True)
     except FileNotFoundError:
         return "git: is not installed; DVC needs it"
     if done.returncode == 0:
@@ -154,7 +156,9 @@ def git_fault(root: Path) -> str | None:
         return f"{root / '.git'}: is of no use to git ({reason}); {moved}"
     if "not a git repository" in reason:
         return f"{root}: is not a git repository; to make it one: git init && {begin}"
-    return f"{root}: has no commit; to make one: {begin}"
+    if "'HEAD'" in reason:
+        return f"{root}: has no commit; to make one: {begin}"
+    return f"git: {reason}"
 
 
 def recorded_files(repo: Any) -> Iterator[Recorded]:
