@@ -15,11 +15,12 @@ from typing import Any, BinaryIO, TextIO, cast
 SIMILAR = str.maketrans({"±": "+-", "×": "x", "·": ".", "–": "-", "−": "-", "→": "->", "…": "...", "✕": "x"})
 SUPERSCRIPTS = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
 
-OTHER_PYTHON = ("PYTHONSAFEPATH", "PYTHONOPTIMIZE", "PYTHONWARNINGS")
+OTHER_PYTHON = ("PYTHONSAFEPATH", "PYTHONINSPECT", "PYTHONOPTIMIZE", "PYTHONWARNINGS")
 """Python reads them when it starts: a stage starts again without them.
 
 The first keeps it from importing what is in its working directory: in the temporary folder of a DVC
-experiment, or in a second clone, that is the code whose results are recorded. Libraries fail with the others.
+experiment, or in a second clone, that is the code whose results are recorded. With the second it waits for
+input after an error; libraries fail with the others.
 """
 OTHER_REPOSITORY = (
     "GIT_DIR",

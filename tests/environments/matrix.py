@@ -12,6 +12,7 @@ from typing import NamedTuple
 DATA = ("dvc repro -q -f preprocess",)
 TRAIN = ("dvc repro -q -f train",)
 REPORT = ("dvc checkout -q", "dvc repro -q -f -s report")
+EXPLORER = ("dvc checkout -q", "dvc repro -q -f -s explorer")
 NOTEBOOK = ("dvc checkout -q", "dvc repro -q -f -s notebook")
 CHECK = ("dvc checkout -q", "dvc status -q", "python -m descent check")
 SYNC = ("dvc checkout -q", "python -m dvc_mlflow sync")
@@ -23,6 +24,7 @@ FILES = {
     "home/.keras/keras.json": '{"floatx": "float64", "image_data_format": "channels_first", "backend": "jax"}',
     "home/.ipython/profile_default/startup/00.py": "raise SystemExit('of the home directory')",
     "home/.config/matplotlib/matplotlibrc": "figure.dpi: 17",
+    "damaged/.gitconfig": "[user",
     "foreign/numpy.py": "raise ImportError('of another Python')",
     "foreign/yaml.py": "raise ImportError('of another Python')",
     "home/.local/share/jupyter/kernels/python3/kernel.json": FOREIGN_KERNEL,
@@ -44,6 +46,15 @@ import errno, fcntl
 def flock(*arguments):
     raise OSError(errno.ENOSYS, "Function not implemented")
 fcntl.flock = flock
+""",
+    "no-mmap/sitecustomize.py": """
+import errno, mmap
+class Unmapped(mmap.mmap):
+    def __new__(cls, file, *arguments, **options):
+        if file != -1:
+            raise OSError(errno.ENODEV, "No such device")
+        return super().__new__(cls, file, *arguments, **options)
+mmap.mmap = Unmapped
 """,
 }
 
@@ -92,6 +103,8 @@ ENVIRONMENTS = [
         {
             "LC_ALL": "tr_TR.UTF-8",
             "TZ": "Pacific/Apia",
+            "TMPDIR": "/nonexistent",
+            "SOURCE_DATE_EPOCH": "0",
             "PYTHONHASHSEED": "7",
             "PYTHONOPTIMIZE": "2",
             "PYTHONWARNINGS": "error",
@@ -112,6 +125,7 @@ ENVIRONMENTS = [
         {
             "TF_DETERMINISTIC_OPS": "1",
             "TF_ENABLE_ONEDNN_OPTS": "1",
+            "TF2_BEHAVIOR": "0",
             "XLA_FLAGS": "--no_such_flag",
             "TF_XLA_FLAGS": "--no_such_flag",
             "KERAS_BACKEND": "jax",
@@ -128,6 +142,7 @@ ENVIRONMENTS = [
         NOTEBOOK,
         {
             "JUPYTER_PATH": "{files}/jupyter",
+            "JUPYTER_RUNTIME_DIR": "/proc/nowhere",
             "HOME": "{files}/home",
             "MPLBACKEND": "agg",
             "XLA_FLAGS": "--no_such_flag",
@@ -156,7 +171,12 @@ ENVIRONMENTS = [
     Environment(
         "started by a hook of another git repository",
         SYNC,
-        {"GIT_DIR": "{root}/.git", "GIT_WORK_TREE": "{root}", "GIT_INDEX_FILE": "{root}/.git/index"},
+        {
+            "GIT_DIR": "{root}/.git",
+            "GIT_WORK_TREE": "{root}",
+            "GIT_INDEX_FILE": "{root}/.git/index",
+            "GIT_LITERAL_PATHSPECS": "1",
+        },
     ),
     # accounts
     Environment("home that cannot be written", SYNC, {"HOME": "/proc/nowhere"}),
@@ -179,6 +199,7 @@ ENVIRONMENTS = [
     # places
     Environment("spaces, %, ?, # and é in the path", DATA + SYNC, folder="a b%25c?d=1#é ü/project"),
     Environment("file system that cannot sync a folder", DATA, {"PYTHONPATH": "{files}/no-folder-fsync"}),
+    Environment("file system that cannot map a file", EXPLORER, {"PYTHONPATH": "{files}/no-mmap"}),
     Environment(
         "file system without locks, and core.hardlink_lock of DVC",
         QUICK + DATA + SYNC,
@@ -220,6 +241,7 @@ ENVIRONMENTS = [
         {"GIT_TEST_ASSUME_DIFFERENT_OWNER": "1", "GIT_CONFIG_GLOBAL": "/dev/null", "HOME": "/nonexistent"},
         line="this folder belongs to another user: git config --global --add safe.directory",
     ),
+    Environment("damaged settings of git", QUICK, {"HOME": "{files}/damaged"}, line="git: fatal: bad config"),
     Environment(
         "ZIP without .git",
         QUICK,
@@ -257,6 +279,7 @@ WHAT = {
     DATA: "download, preprocess",
     TRAIN: "train",
     REPORT: "report",
+    EXPLORER: "explorer",
     NOTEBOOK: "notebook",
     CHECK: "`descent check`, `dvc status`",
     SYNC: "`dvc-mlflow sync`",
