@@ -1,12 +1,12 @@
 """Live runs: what a stage streams, how its runs end, and that MLflow's faults reach no stage."""
 
-import os
 import signal
 import socket
 import subprocess
 import time
 from contextlib import contextmanager
 
+import psutil
 import pytest
 
 from tests.pipeline.test_mirror_foreign import AGREES, local
@@ -82,11 +82,8 @@ def test_curves_are_there_while_a_stage_runs_and_a_signal_ends_its_runs_as_kille
 def test_runs_whose_whole_process_group_was_killed_are_ended_by_the_next_sync(example, mirror):
     with started(example, SLOWLY="1000") as stage:
         (run, _) = wait_for(lambda: len(found := running(example)) == 2 and found)
-        workers = subprocess.run(
-            ["pgrep", "-P", str(stage.pid)], capture_output=True, text=True
-        ).stdout.split()
-        for worker in workers:
-            os.kill(int(worker), signal.SIGKILL)
+        for worker in psutil.Process(stage.pid).children():
+            worker.kill()
         stage.kill()
         stage.wait()
     assert len(running(example)) == 2

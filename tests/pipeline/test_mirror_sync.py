@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,7 +21,7 @@ TABLES = ("runs", "tags", "params", "metrics", "latest_metrics", "inputs", "logg
 
 def database(folder: Path) -> dict[str, list[str]]:
     """Every row of every table that matters."""
-    with sqlite3.connect(folder / "mlflow.db") as connection:
+    with closing(sqlite3.connect(folder / "mlflow.db")) as connection:
         return {table: sorted(map(repr, connection.execute(f"SELECT * FROM {table}"))) for table in TABLES}
 
 
@@ -56,7 +57,7 @@ def test_a_diverged_model_has_only_finite_numbers_and_no_misleading_mean(reader,
     run = reader.stage("train@wild")
     assert run.data.tags["outcome"] == "diverged" and "loss_mean" not in run.data.metrics
     assert reader.curve(reader.children(run)["seed=0"], "loss") == [(0, 1.0)]
-    with sqlite3.connect(synced.folder / "mlflow.db") as connection:
+    with closing(sqlite3.connect(synced.folder / "mlflow.db")) as connection:
         assert connection.execute(
             "SELECT count(*) FROM metrics WHERE is_nan OR abs(value) > 1e300"
         ).fetchone() == (0,)

@@ -1,6 +1,7 @@
 """The content of a store, read with MLflow's own client."""
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -47,5 +48,5 @@ class Reader:
 
     def sql(self, statement: str, *values: str) -> None:
         """Change the database behind MLflow's back."""
-        with sqlite3.connect(self.folder / "mlflow.db") as connection:
+        with closing(sqlite3.connect(self.folder / "mlflow.db")) as connection, connection:
             assert connection.execute(statement, values).rowcount

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -95,7 +96,7 @@ def words_of_mnist(folder: Path, right: str = "$.") -> list[str]:
             texts[path] = json.dumps(
                 [[cell["source"], [o for o in cell.get("outputs", []) if "text" in o]] for cell in cells]
             )
-    with sqlite3.connect(folder / "mlflow.db") as database:
+    with closing(sqlite3.connect(folder / "mlflow.db")) as database:
         tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         for table in tables:
             rows = database.execute(f"SELECT * FROM {table}").fetchall()
@@ -220,7 +221,7 @@ def test_another_experiment_takes_the_place_of_this_one(tmp_path, idx_folder):
     assert "Stage 'train@fast' didn't change, skipping" in out
     report = (project.folder / "reports/report.md").read_text()
     assert re.search(r"^\| slow \| 0\.05 \| \d\d\.\d% \|$", report, re.M)
-    with sqlite3.connect(project.folder / "mlflow.db") as database:
+    with closing(sqlite3.connect(project.folder / "mlflow.db")) as database:
         steps = database.execute("SELECT MAX(step) FROM metrics WHERE key = 'accuracy'").fetchone()
         assert steps == (30,)
         assert ("wine",) in database.execute("SELECT name FROM experiments").fetchall()
