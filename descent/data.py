@@ -271,7 +271,7 @@ def _gray(archive: zipfile.ZipFile, member: str) -> np.ndarray:
 
     place = f"{archive.filename}: {member}"
     with _reading(place, "is damaged or of another kind; accepted: PNG and JPEG files"):
-        with Image.open(archive.open(member), formats=("PNG", "JPEG")) as image:
+        with archive.open(member) as file, Image.open(file, formats=("PNG", "JPEG")) as image:
             if max(image.size) > MAX_SIZE:
                 raise InvalidData(
                     f"{place}: is {_size(image.size)} pixels; accepted: at most {MAX_SIZE} x {MAX_SIZE}"
