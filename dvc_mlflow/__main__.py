@@ -61,8 +61,10 @@ def _run(given: argparse.Namespace, place: provenance.Place) -> int:
         if given.all_experiments:
             revisions += provenance.experiments(place.root)
         done, undone = sync(place, revisions, given.tracking_uri, given.move_alias)
-        print("\n".join(done or ["nothing was logged" if undone else "MLflow agrees with DVC already"]))
-        print(*undone, sep="\n", end="\n" if undone else "", file=sys.stderr)
+        for line in done or ([] if undone else ["MLflow agrees with DVC already"]):
+            print(line)
+        for line in undone:
+            print(line, file=sys.stderr)
         return int(bool(undone))
     if given.command == "check":
         from dvc_mlflow.sync import Difference, check

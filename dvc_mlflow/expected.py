@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 import math
+import os
 import re
 import statistics
 from collections import abc
@@ -87,17 +88,26 @@ class Expectation:
     committed: bool
 
 
-def read(place: provenance.Place, revision: str | None, folder: Path) -> Expectation:
-    """Read what MLflow should show of a repository, at its working tree or at `revision`.
+def read_each(
+    place: provenance.Place, revisions: list[str | None], folder: Path
+) -> list[Expectation | Unusable]:
+    """Read what MLflow should show of a repository, at each of `revisions`, or why it cannot be read.
 
     Args:
         place: The repository.
-        revision: A commit, branch, tag or DVC experiment; None for the working tree.
-        folder: Takes the files of `revision`.
-
-    Raises:
-        Unusable: DVC cannot read the repository or the revision.
+        revisions: Commits, branches, tags or DVC experiments; None for the working tree.
+        folder: Takes the files of revisions.
     """
+    found: list[Expectation | Unusable] = []
+    for number, one in enumerate(revisions):
+        try:
+            found.append(_read(place, one, folder / str(number)))
+        except Unusable as error:
+            found.append(error)
+    return found
+
+
+def _read(place: provenance.Place, revision: str | None, folder: Path) -> Expectation:
     with opened(place.workspace, revision, folder) as repository:
         stages = repository.stages()
         if repository.revision:
@@ -155,14 +165,13 @@ class _Reader:
 
         try:
             self._add_files()
-            for curves in self._curves():
-                self._add_curves(curves)
+            for curves, lead in self._curves():
+                self._add_curves(curves, lead)
             if self.mapping.rows:
                 self._add_rows(self.mapping.rows)
-            for metrics in self._metrics():
-                self._add_metrics(metrics)
-        except Unusable:
-            raise
+            self._add_metrics()
+        except Unusable as error:
+            raise Unusable(f"{self.stage.name}: {error}") from None
         except (DvcException, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise Unusable(f"{self.stage.name}: its files do not fit meta.mlflow: {error!r}") from None
         for child in self.result.children.values():
@@ -198,8 +207,7 @@ class _Reader:
         parts: list[str] = []
         for part in PurePosixPath(self.stage.folder, path).parts:
             if part == ".." and not parts:
-                where = f"dvc.yaml: stage {self.stage.name}: meta.mlflow"
-                raise Unusable(f"{where}: {path!r}; accepted: a path within the repository")
+                raise Unusable(f"meta.mlflow: {path!r}; accepted: a path within the repository")
             elif part == "..":
                 parts.pop()
             elif part != ".":
@@ -214,10 +222,16 @@ class _Reader:
             return [Metrics(file=path) for path in self.stage.metrics]
         return [one.model_copy(update={"file": self._path(one.file)}) for one in self.mapping.metrics]
 
-    def _add_metrics(self, metrics: Metrics) -> None:
-        content = _load(self._file(metrics.file))
-        held = content.pop(metrics.per.list, []) if metrics.per and isinstance(content, dict) else []
-        self._add(self.result, flattened(content))
+    def _add_metrics(self) -> None:
+        loaded = [(metrics, _load(self._file(metrics.file))) for metrics in self._metrics()]
+        held = [one.pop(metrics.per.list, []) if metrics.per else [] for metrics, one in loaded]
+        items = [dict(flattened(content)) for _, content in loaded]
+        leads = _leads({metrics.file: {*own} for (metrics, _), own in zip(loaded, items, strict=True)})
+        for (metrics, _), own, entries in zip(loaded, items, held, strict=True):
+            self._add(self.result, ((leads[metrics.file] + key, value) for key, value in own.items()))
+            self._add_per(metrics, entries)
+
+    def _add_per(self, metrics: Metrics, held: list[dict[str, Any]]) -> None:
         finals: dict[str, list[float]] = {}
         for entry in held:
             assert metrics.per
@@ -248,10 +262,13 @@ class _Reader:
         child = child_run(self.stage.name, self.mapping, values)
         return self.result.children.setdefault(child.key, child)
 
-    def _curves(self) -> abc.Iterator[Curves]:
+    def _curves(self) -> abc.Iterator[tuple[Curves, str]]:
+        """Yield what holds curves, with what leads their names."""
         if self.mapping.curves is not None:
-            yield from (one.model_copy(update={"file": self._path(one.file)}) for one in self.mapping.curves)
+            for one in self.mapping.curves:
+                yield one.model_copy(update={"file": self._path(one.file)}), ""
             return
+        found: dict[str, tuple[str, set[str]]] = {}
         for path, x in self.stage.plots.items():
             for file, local in self._members(path):
                 if local.suffix in TABLES and local.stat().st_size < LARGEST_PLOT_BYTES:
@@ -260,7 +277,10 @@ class _Reader:
                     steps = [as_number(row.get(step)) for row in rows] if step else []
                     distinct = len(set(steps)) == len(steps)  # else there are several curves, of unknown kind
                     if step and distinct and all(one is not None and one == int(one) for one in steps):
-                        yield Curves(file=file, step=step)
+                        found[file] = step, rows[0].keys() - {step}
+        leads = _leads({file: columns for file, (_, columns) in found.items()})
+        for file, (step, _) in found.items():
+            yield Curves(file=file, step=step), leads[file]
 
     def _members(self, path: str) -> list[tuple[str, Path]]:
         """List the files at `path`, which may be a folder."""
@@ -269,7 +289,7 @@ class _Reader:
             return [(f"{path}/{name}", file) for name, file in files_in(local).items()]
         return [(path, local)]
 
-    def _add_curves(self, curves: Curves) -> None:
+    def _add_curves(self, curves: Curves, lead: str) -> None:
         for row in _table(self._file(curves.file)):
             identity = {name: row[name] for name in curves.run_per}
             run = self._child(identity) if identity else self.result
@@ -281,7 +301,7 @@ class _Reader:
             for name in curves.metrics or row.keys() - {curves.step, *curves.run_per}:
                 value = as_number(row[name])
                 if value is not None and math.isfinite(value):
-                    run.values[metric_name(self.mapping, name), int(step)] = value
+                    run.values[metric_name(self.mapping, lead + name), int(step)] = value
 
     def _add_rows(self, rows: Rows) -> None:
         for row in _table(self._file(self._path(rows.file))):
@@ -300,9 +320,29 @@ class _Reader:
             for file, local in self._members(path):
                 if path in wanted or local.stat().st_size < LARGEST_PLOT_BYTES:
                     name = PurePosixPath(file).relative_to(PurePosixPath(path).parent).as_posix()
-                    self.result.artifacts[name] = local
+                    taken = self.result.artifacts.get(name, local) != local  # by a file of another folder
+                    self.result.artifacts[file if taken else name] = local
         if self.mapping.model:
             self.result.model_path = self._file(self._path(self.mapping.model.file))
+
+
+def _leads(names: abc.Mapping[str, set[str]]) -> dict[str, str]:
+    """Return, by file, what leads the names within it, so that two files may have the same one.
+
+    It is the part of the path in which these files differ. DVCLive's plots are named by their folder
+    below plots/metrics, as in its metrics.json: `train.` for plots/metrics/train/acc.tsv.
+    """
+    leads = {}
+    for file, own in names.items():
+        _, live, below = file.rpartition("plots/metrics/")
+        if live:
+            leads[file] = "".join(f"{one}." for one in PurePosixPath(below).parts[:-1])
+            continue
+        alike = [PurePosixPath(one).with_suffix("").parts for one, others in names.items() if own & others]
+        begin, end = (len(os.path.commonprefix([one[::way] for one in alike])) for way in (1, -1))
+        parts = PurePosixPath(file).with_suffix("").parts
+        leads[file] = "".join(f"{one}." for one in parts[begin : max(begin, len(parts) - end)])
+    return leads
 
 
 def parameters(stage: Stage) -> dict[str, str]:

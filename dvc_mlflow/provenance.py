@@ -92,26 +92,24 @@ def _experiment(place: Place) -> dict[str, str]:
 def revision(root: Path, commit: str) -> dict[str, str]:
     """Describe a commit, which may be that of a DVC experiment."""
     tags = {"git.commit": commit, "mlflow.source.git.commit": commit, "git.dirty": "false"}
-    for name, (held, baseline) in experiments(root).items():
-        if held == commit:
-            tags |= {"dvc.experiment": name, "dvc.baseline": baseline}
+    if commit in (known := experiments(root)):
+        tags["dvc.experiment"], tags["dvc.baseline"] = known[commit]
     return tags
 
 
 def experiments(root: Path) -> dict[str, tuple[str, str]]:
-    """Return the commit and the baseline of each DVC experiment, by name."""
+    """Return the name and the baseline of each DVC experiment, by commit: a name may stand twice."""
     refs = git(root, "for-each-ref", "--format=%(objectname) %(refname)", "refs/exps") or ""
     # refs/exps/<2 digits>/<38 digits of the baseline>/<name>
     found = re.findall(r"^(\w+) refs/exps/(\w{2})/(\w{38})/([^/\n]+)$", refs, re.MULTILINE)
-    return {name: (commit, first + rest) for commit, first, rest, name in found}
+    return {commit: (name, first + rest) for commit, first, rest, name in found}
 
 
 def committed(folder: Path) -> bool:
-    """Return whether dvc.lock, dvc.yaml and params.yaml are those of HEAD: results are agreed on."""
-    if git(folder, "ls-files", "--error-unmatch", "dvc.lock") is None:
-        return False
+    """Return whether each dvc.lock, dvc.yaml and params.yaml is that of HEAD: results are agreed on."""
     pathspecs = [f":(glob)**/{name}" for name in ("dvc.lock", "dvc.yaml", "params.yaml")]
-    return git(folder, "diff", "HEAD", "--name-only", "--relative", "--", *pathspecs) == ""
+    changed = git(folder, "diff", "HEAD", "--name-only", "--relative", "--", *pathspecs)
+    return changed == "" and bool(git(folder, "ls-files", "--", pathspecs[0]))
 
 
 def machine() -> dict[str, str]:

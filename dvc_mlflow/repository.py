@@ -49,9 +49,10 @@ class Repository:
         pipeline = [stage for stage in self._repo.index.stages if isinstance(stage, PipelineStage)]
         stages = [self._stage(stage, now=False) for stage in pipeline if _has_run(stage)]
         if not stages and pipeline:
-            there = self._repo.fs.exists(self._repo.fs.join(self._repo.root_dir, "dvc.lock"))
+            place = f"{self.revision[:12]}: " if self.revision else ""
+            there = any(stage.dvcfile._lockfile.exists() for stage in pipeline)
             mends = "has no stage of dvc.yaml; `git checkout dvc.lock` or `dvc repro` mends it"
-            raise Unusable(f"dvc.lock: {mends if there else 'is not there; `dvc repro` makes it'}")
+            raise Unusable(f"{place}dvc.lock: {mends if there else 'is not there; `dvc repro` makes it'}")
         return stages
 
     def running(self, name: str, now: bool) -> Stage:
@@ -79,7 +80,10 @@ class Repository:
         for dep in stage.deps:
             held = _hash(dep) if now else dep.hash_info.value
             if isinstance(dep, ParamsDependency):
-                params |= held or {}
+                file = self._path(dep)  # leads a name that another file has too
+                params |= {
+                    f"{file}:{key}" if key in params else key: one for key, one in (held or {}).items()
+                }
             elif held:
                 deps[self._path(dep)] = held
         outs = {self._path(out): str(_hash(out) if now else out.hash_info.value) for out in stage.outs}
@@ -133,16 +137,15 @@ class Repository:
 
     def file(self, path: str, running: bool = False) -> Path:
         """Return the local copy of `path`, with the bytes that dvc.lock has. Raises Unusable."""
-        from dvc.exceptions import DvcException
-
         if self.revision is None:
             holder = self._holder(path)
             out = self.outs[holder] if holder else None
             if out is not None and not running and _hash(out) != out.hash_info.value:
-                raise Unusable(
-                    f"{holder}: is not what dvc.lock has; `dvc checkout`, or `dvc pull` in a new clone, "
-                    "brings it back; `dvc repro` makes it anew"
+                fault = "is not what dvc.lock has" if out.exists else "is not here"
+                remedy = (
+                    "`dvc checkout`, or `dvc pull` in a new clone, brings it back; `dvc repro` makes it anew"
                 )
+                raise Unusable(f"{holder}: {fault}; {remedy}")
             if not (self.root / path).exists():
                 raise Unusable(f"{path}: is not there; `dvc repro` makes it")
             return self.root / path
@@ -151,7 +154,7 @@ class Repository:
             copy.parent.mkdir(parents=True, exist_ok=True)
             try:
                 files.get(path, str(copy), recursive=files.isdir(path))
-            except (DvcException, OSError) as error:
+            except Exception as error:  # each kind of remote raises its own
                 cause = f"neither cache nor remote has it: {in_a_line(error)}"
                 raise Unusable(f"{path}: {self.revision[:12]}: {cause}") from None
         return copy
@@ -178,9 +181,18 @@ class Repository:
         """Return whether DVC keeps an output in its cache, and not git."""
         return path not in self.outs or bool(self.outs[path].use_cache)
 
-    def is_kept(self, path: str, md5: str) -> bool:
+    def holds(self, outs: dict[str, str]) -> bool:
+        """Return whether dvc.lock has these outputs."""
+        held = {path: out.hash_info.value for path, out in self.outs.items()}
+        return bool(outs) and outs.items() <= held.items()
+
+    def is_local(self, path: str, md5: str) -> bool:
         """Return whether an output can be had from DVC's cache or from git."""
         return not self.is_cached(path) or bool(self._repo.cache.local.exists(md5))
+
+    def is_kept(self, path: str, md5: str) -> bool:
+        """Return whether an output can be had from DVC's cache, from git, or from a remote of DVC's."""
+        return self.is_local(path, md5) or bool(self._repo.config["remote"])
 
     def _path(self, item: Any) -> str:
         return self._relative(item.fs_path) if item.is_in_repo else str(item)

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dvc_mlflow import models, process, runs, views
-from dvc_mlflow.expected import LISTING, Expectation, ExpectedRun, ExpectedStage, read
+from dvc_mlflow.errors import Unusable
+from dvc_mlflow.expected import LISTING, Expectation, ExpectedRun, ExpectedStage, read_each
 from dvc_mlflow.provenance import Place
 from dvc_mlflow.runs import PARENT, PROCESS, STATE
 from dvc_mlflow.store import Store, open_store
@@ -64,14 +65,13 @@ def sync(
     done: list[str] = []
     undone: list[str] = []
     with process.file_lock(place.root / LOCK), tempfile.TemporaryDirectory() as temporary:
-        folders = [Path(temporary, str(number)) for number in range(len(revisions))]
-        reading = process.call_in_process(read, place, revisions[0], folders[0])
+        reading = process.call_in_process(read_each, place, revisions, Path(temporary))
         store = open_store(place.root, uri)
         assert store
-        for revision, folder in zip(revisions, folders, strict=True):
-            if folder != folders[0]:
-                reading = process.call_in_process(read, place, revision, folder)
-            expectation: Expectation = reading()
+        for revision, expectation in zip(revisions, reading(), strict=True):
+            if isinstance(expectation, Unusable):
+                undone.append(str(expectation))
+                continue
             experiments = [store.experiment(stage.experiment) for stage in expectation.stages]
             logged = fetch(store, experiments)
             done += [step.do() for step in _steps(store, expectation, logged, revision is None, move_alias)]
@@ -82,12 +82,17 @@ def sync(
 
 
 def check(place: Place, revision: str | None, uri: str | None) -> list[Difference]:
-    """List every difference between DVC and MLflow; nothing is changed."""
+    """List every difference between DVC and MLflow; nothing is changed. Raises Unusable."""
     with tempfile.TemporaryDirectory() as temporary:
-        reading = process.call_in_process(read, place, revision, Path(temporary))
+        reading = process.call_in_process(read_each, place, [revision], Path(temporary))
         store = open_store(place.root, uri, create=False)
-        expectation: Expectation = reading()
-        differences = [Difference(name, reason, "") for name, reason in expectation.unusable.items()]
+        (expectation,) = reading()
+        if isinstance(expectation, Unusable):
+            raise expectation
+        differences = [
+            Difference(name, reason.removeprefix(f"{name}: "), "")
+            for name, reason in expectation.unusable.items()
+        ]
         if store is None:
             return differences + [
                 Difference(one.name, "recorded", "no database") for one in expectation.stages

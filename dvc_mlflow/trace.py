@@ -72,8 +72,7 @@ def _facts(store: Store, root: Path, repository: Repository, origin: Origin) -> 
     yield "run", f"{run.info.run_id}  {run.info.run_name}, {run.info.status.lower()}, begun {begun}"
     for place, (path, md5) in enumerate(origin.outs.items()):
         yield "" if place else "files", f"{md5}  {path}"
-    lock = root / "dvc.lock"
-    here = lock.exists() and _holds(lock.read_text(encoding="utf-8"), origin)
+    here = repository.holds(origin.outs)
     commit = _commit(root, origin)
     yield "commit", ("the working tree, " if here else "") + (commit or "none has it")
     experiment = tags.get("dvc.experiment") or (
@@ -84,18 +83,16 @@ def _facts(store: Store, root: Path, repository: Repository, origin: Origin) -> 
     yield "get back", _way_back(store, root, repository, origin, commit, here)
 
 
-def _holds(lock: str, origin: Origin) -> bool:
-    """Return whether the text of a dvc.lock has all that the run made."""
-    return bool(origin.outs) and all(md5 in lock for md5 in origin.outs.values())
-
-
 def _commit(root: Path, origin: Origin) -> str | None:
-    """Return the commit whose dvc.lock has what the run made: HEAD, else the newest of any branch."""
+    """Return the commit with a dvc.lock that has what the run made: HEAD, else the newest of any branch."""
+    locks = ":(glob)**/dvc.lock"
     some = next(iter(origin.outs.values()), "no output")
-    changed = git(root, "log", "--all", "--format=%H", f"-S{some}", "--", "dvc.lock") or ""
-    locks = ((one, git(root, "show", f"{one}:./dvc.lock") or "") for one in ("HEAD", *changed.split()))
-    found = next((one for one, lock in locks if _holds(lock, origin)), None)
-    return git(root, "rev-parse", found) if found else None
+    changed = git(root, "log", "--all", "--format=%H", f"-S{some}", "--", locks) or ""
+    wanted = ["--all-match", "-F", *(part for md5 in origin.outs.values() for part in ("-e", md5))]
+    for one in ("HEAD", *changed.split()) if origin.outs else ():
+        if git(root, "grep", "-l", *wanted, one, "--", locks):
+            return git(root, "rev-parse", one)
+    return None
 
 
 def _way_back(
@@ -108,7 +105,8 @@ def _way_back(
     target = run.info.run_id[:8]
     if all(repository.is_kept(path, md5) for path, md5 in origin.outs.items()):
         if here:
-            verb = "checkout" if any(map(repository.is_cached, paths)) else "repro"
+            missing = any(not repository.is_local(*out) for out in origin.outs.items())
+            verb = "pull" if missing else "checkout" if any(map(repository.is_cached, paths)) else "repro"
             return f"dvc {verb} {shlex.quote(run.data.tags['dvc.stage'])}"
         if commit:
             folder = os.path.commonpath(paths)

@@ -1,6 +1,8 @@
 """Repositories that this project did not shape, with no `meta` at all and with some."""
 
 import json
+import re
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -83,6 +85,78 @@ def test_matrix_with_meta_resolved_for_each_item(matrix, mirror):
     assert run.data.tags["size"] == "large" and run.data.metrics == {"score": 0.5}
 
 
+def test_equal_names_in_several_files_are_kept_apart(subfolders, mirror):
+    assert sorted(mirror("sync").splitlines()) == [
+        "prepare/dvc.yaml:prepare: logged", "train/dvc.yaml:train: logged",
+    ]  # fmt: skip
+    reader = Reader(subfolders.folder)
+    run = reader.stage("train/dvc.yaml:train")
+    assert run.data.params == {
+        "rate": "0.1", "name": "first", "train/params.toml:rate": "0.2", "net.width": "8", "DEPTH": "3",
+    }  # fmt: skip
+    assert run.data.metrics == {
+        "train.loss": 0.2, "test.loss": 0.4, "train.norm": 0.2, "test.norm": 0.4,
+        "train.score": 0.2, "test.score": 0.4, "step": 1,
+    }  # fmt: skip
+    assert run.data.tags["train.kind"] == "train" and run.data.tags["test.kind"] == "test"
+    assert reader.curve(run, "test.loss") == [(0, 1.0), (1, 0.4)], "DVCLive's name, as in its metrics.json"
+    for name, path in (("scores.json", "train/train/scores.json"), ("train/test/scores.json",) * 2):
+        kept = (subfolders.folder / path).read_bytes()
+        assert (local(run) / name).read_bytes() == kept
+    assert mirror("check") == AGREES
+
+
+def test_files_of_a_dvc_yaml_in_a_subfolder_are_traced_to_its_commit(subfolders, mirror):
+    mirror("sync")
+    head = subfolders.run("git", "rev-parse", "HEAD").stdout.strip()
+    assert f"the working tree, {head}" in mirror("trace", "data/table.csv")
+    shutil.rmtree(subfolders.folder / "data")
+    run = Reader(subfolders.folder).stage("prepare/dvc.yaml:prepare").info.run_id
+    (command,) = re.findall("get back *(.*)", mirror("trace", run[:8]))
+    assert command == "dvc checkout prepare/dvc.yaml:prepare"
+    subfolders.run(*command.split())
+    assert (subfolders.folder / "data/table.csv").exists()
+    subfolders.edit("params.yaml", "first", "second")
+    subfolders.run("dvc", "repro", "-q", "-P")
+    assert f"commit      {head}" in mirror("trace", run[:8])
+
+
+def test_files_that_are_nowhere_leave_their_stage_out_of_each_revision(subfolders, mirror):
+    for name in ("one", "two"):
+        subfolders.run(
+            "dvc", "exp", "run", "-q", "--temp", "-n", name, "-S", f"name={name}", "train/dvc.yaml"
+        )
+    subfolders.run("dvc", "remote", "add", "-d", "gone", str(subfolders.folder.parent / "gone"))
+    for gone in (".dvc/cache", "train/live/plots"):
+        shutil.rmtree(subfolders.folder / gone)
+    said = mirror("sync", "--all-experiments", expect=1).splitlines()
+    unusable = [line for line in said if not line.endswith("prepare: logged")]
+    assert unusable[0].startswith("train/dvc.yaml:train: train/live/plots: is not here; `dvc checkout`, or ")
+    assert (
+        len(said) == 6
+        and len(unusable) == 3
+        and all("neither cache nor remote has it" in line for line in unusable[1:])
+    )
+    assert len(mirror("check", expect=1).splitlines()) == 2
+    run = Reader(subfolders.folder).stage("prepare/dvc.yaml:prepare").info.run_id
+    shutil.rmtree(subfolders.folder / "data")
+    assert "get back    dvc pull prepare/dvc.yaml:prepare" in mirror("trace", run[:8])
+
+
+def test_experiments_of_one_name_and_one_that_never_ran_keep_no_other_from_being_logged(plain, mirror):
+    first, head = plain.run("git", "rev-list", "HEAD", "--reverse").stdout.split()
+    plain.run("git", "update-ref", f"refs/exps/{head[:2]}/{head[2:]}/unfinished", first)
+    for words in ("one two", "one"):
+        plain.write({"words.txt": words})
+        plain.run("dvc", "exp", "run", "-q", "--temp", "-n", "same")
+        plain.commit()
+    said = mirror("sync", "--all-experiments", expect=1).splitlines()
+    assert said.count("count: logged") == said.count("shout: logged") == 3
+    assert f"{first[:12]}: dvc.lock: is not there; `dvc repro` makes it" in said
+    names = sorted(run.info.run_name for run in Reader(plain.folder).stages("count"))
+    assert names == ["count", "count [same]", "count [same]"]
+
+
 def test_stages_without_params_are_shown(plain, mirror):
     assert mirror("sync").splitlines() == ["count: logged", "shout: logged"]
     run = Reader(plain.folder).stage("shout")
@@ -109,7 +183,7 @@ def test_a_path_out_of_the_repository_leaves_one_stage_out(plain, mirror):
     )
     logged, error = mirror("sync", expect=1).splitlines()
     assert logged == "shout: logged"
-    assert error.endswith("stage count: meta.mlflow: '../secret.txt'; accepted: a path within the repository")
+    assert error == "count: meta.mlflow: '../secret.txt'; accepted: a path within the repository"
 
 
 def test_outputs_that_fit_no_tag_are_traced_by_the_listing(plain, mirror, monkeypatch):

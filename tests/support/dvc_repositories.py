@@ -83,7 +83,7 @@ def make(folder: Path, files: dict[str, str]) -> Repository:
     repository.write({".gitignore": ignored, **files})
     repository.run("git", "add", "-A")
     repository.run("git", "commit", "-qm", "begin")
-    repository.run("dvc", "repro", "-q")
+    repository.run("dvc", "repro", "-q", "-P")
     repository.commit()
     return repository
 
@@ -157,6 +157,44 @@ stages:
 """,
 }
 """A matrix of stages, with YAML metrics and a tab-separated curve."""
+
+SUBFOLDERS = {
+    "params.yaml": "rate: 0.1\nname: first\n",
+    "train/params.toml": "rate = 0.2\n[net]\nwidth = 8\n",
+    "train/config.py": "DEPTH = 3\n",
+    "train/train.py": """
+import json, pathlib
+for split, loss in (('train', 0.2), ('test', 0.4)):
+    folder = pathlib.Path('live/plots/metrics', split); folder.mkdir(parents=True, exist_ok=True)
+    (folder / 'loss.tsv').write_text(f'step\\tloss\\n0\\t1.0\\n1\\t{loss}\\n')
+    pathlib.Path(split).mkdir(exist_ok=True)
+    pathlib.Path(split, 'scores.json').write_text(json.dumps({'score': loss, 'kind': split}))
+    pathlib.Path(split, 'history.csv').write_text(f'epoch,norm\\n0,{loss}\\n')
+pathlib.Path('live/metrics.json').write_text(json.dumps({'train': {'loss': 0.2}, 'test': {'loss': 0.4}, 'step': 1}))
+""",
+    "prepare/dvc.yaml": """
+stages:
+  prepare:
+    wdir: ..
+    cmd: mkdir -p data && cp params.yaml data/table.csv
+    deps: [params.yaml]
+    outs: [data]
+""",
+    "train/dvc.yaml": """
+vars: [{folder: live}]
+stages:
+  train:
+    cmd: python train.py
+    deps: [train.py, ../data]
+    params: [{../params.yaml: [rate, name]}, {params.toml: [rate, net]}, {config.py: [DEPTH]}]
+    outs: ["${folder}/plots"]
+    metrics: ["${folder}/metrics.json": {cache: false}, train/scores.json: {cache: false}, test/scores.json]
+    plots: [train/history.csv, test/history.csv]
+plots:
+  - live/plots/metrics: {x: step}
+""",
+}
+"""Several dvc.yaml in subfolders, parameters in files of three kinds, DVCLive's files, equal names in several files."""
 
 PLAIN = {
     "words.txt": "one two three\n",

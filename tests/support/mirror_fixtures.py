@@ -33,6 +33,7 @@ def _shape(name: str) -> Any:
 
 get_started_template, get_started = _shape("GET_STARTED")
 matrix_template, matrix = _shape("MATRIX")
+subfolders_template, subfolders = _shape("SUBFOLDERS")
 plain_template, plain = _shape("PLAIN")
 example_template, example = _shape("EXAMPLE")
 
