@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import NoReturn
 
 from dvc_mlflow import provenance
-from dvc_mlflow.errors import Unusable, in_a_line
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -19,8 +18,7 @@ def main(arguments: list[str] | None = None) -> None:
     from dvc_mlflow.store import described, prepare_environment, tracking_uri
 
     open_standard_streams()
-    uri = ""
-    code = 1
+    uri, code = "", 1
     try:
         with interruptible():
             place = provenance.find(Path(given.repo))
@@ -30,17 +28,13 @@ def main(arguments: list[str] | None = None) -> None:
             sys.stdout.flush()
     except Stopped as stop:
         _leave(int(stop.code or 0))
-    except Unanswered as error:
-        print(described(error, uri), file=sys.stderr)
-        _leave(1)
     except BrokenPipeError:  # its reader has read enough, as `head` does
         os._exit(128 + signal.SIGPIPE)
-    except Unusable as error:
-        print(error, file=sys.stderr)
-    except Exception as error:  # DVC, MLflow, databases and the network raise without limit
-        print(described(error, uri) if uri else in_a_line(error), file=sys.stderr)
-    if code:
-        sys.exit(code)
+    except (Exception, Unanswered) as error:  # DVC, MLflow, databases and the network raise without limit
+        print(described(error, uri), file=sys.stderr)
+        if isinstance(error, Unanswered):
+            _leave(1)
+    sys.exit(code)
 
 
 def _leave(code: int) -> NoReturn:
@@ -48,7 +42,6 @@ def _leave(code: int) -> NoReturn:
     for child in multiprocessing.active_children():
         child.kill()
     sys.stdout.flush()
-    sys.stderr.flush()
     os._exit(code)
 
 

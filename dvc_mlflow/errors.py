@@ -35,11 +35,18 @@ def redacted(text: object) -> str:
     return re.sub(r"(://[^\s?#]*[?#])[^\s'\")]*", r"\1***", shown)
 
 
+def chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield an exception, the one that it replaced, and so on."""
+    inner: BaseException | None = error
+    for _ in range(20):  # it may be a ring
+        if inner is not None:
+            yield inner
+            inner = inner.__cause__ or inner.__context__
+
+
 def in_a_line(error: BaseException) -> str:
     """Describe an error on one line, the innermost cause first."""
-    inner = error
-    for _ in range(20):  # a chain may be a ring
-        inner = inner.__cause__ or inner.__context__ or inner
+    *_, inner = chain(error)
     outer, reason = str(error), str(inner)
     if isinstance(inner, OSError) and inner.strerror:
         reason = f"{inner.filename}: {inner.strerror}" if inner.filename else inner.strerror

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from dvc_mlflow import process, provenance
-from dvc_mlflow.errors import redacted
+from dvc_mlflow.errors import chain, redacted
 
 REMEDY = "the results are on disk all the same, and `dvc-mlflow sync` logs them later"
 LOST = "the stage did not end; runs that are left running are ended by the next `dvc-mlflow sync`"
@@ -147,13 +147,19 @@ class LiveRun:
         print(f"warning: not logged to MLflow: {redacted(reason)}; {remedy}", file=sys.stderr, flush=True)
 
 
+def _is_signal(error: BaseException) -> bool:
+    """Return whether Ctrl-C or a signal's handler raised an exception."""
+    code = error.code if isinstance(error, SystemExit) else 0
+    return isinstance(error, KeyboardInterrupt) or isinstance(code, int) and code > 128
+
+
 @contextmanager
 def live(stage: str | None = None) -> Iterator[LiveRun]:
     """Show the stage that runs in this process in MLflow, for as long as the block lasts.
 
     Trouble with MLflow or DVC costs one warning on stderr. Left by an exception, the runs end as
-    FAILED, by Ctrl-C or a signal as KILLED; else they are completed from the stage's files, which must
-    be written by then.
+    FAILED; by Ctrl-C or a signal, even if another exception replaced theirs, as KILLED; else they are
+    completed from the stage's files, which must be written by then.
 
     Args:
         stage: The stage's name where it is run without DVC, such as `train@baseline`.
@@ -162,7 +168,6 @@ def live(stage: str | None = None) -> Iterator[LiveRun]:
     try:
         yield run
     except BaseException as error:
-        by_signal = isinstance(error, SystemExit) and isinstance(error.code, int) and error.code > 128
-        run.abandon("KILLED" if by_signal or isinstance(error, KeyboardInterrupt) else "FAILED")
+        run.abandon("KILLED" if any(map(_is_signal, chain(error))) else "FAILED")
         raise
     run.complete()

@@ -259,6 +259,8 @@ def described(error: BaseException, uri: str) -> str:
         return str(error)
     with suppress(ValueError, AttributeError, TypeError):
         error = type(error)(json.loads(str(error))["message"])
+    if not uri:
+        return in_a_line(error)
     line = f"{in_a_line(error)} (MLflow at {redacted(uri)})"
     if (file := sqlite_file(uri)) and re.search("malformed|not a database", line):
         line += f"; `mv {file} {file}.damaged`, then `dvc-mlflow sync` makes it anew"

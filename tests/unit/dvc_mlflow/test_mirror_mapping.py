@@ -11,6 +11,7 @@ import pytest
 from dvc_mlflow import process, provenance
 from dvc_mlflow.errors import Unusable, in_a_line, redacted
 from dvc_mlflow.expected import ExpectedStage, canonical, parameters
+from dvc_mlflow.live import LiveRun, live
 from dvc_mlflow.mapping import Mapping, parse
 from dvc_mlflow.repository import Stage
 from dvc_mlflow.store import Store, sqlite_file, tracking_uri
@@ -216,6 +217,36 @@ def test_help_is_immediate_and_imports_nothing_heavy():
         "assert not {'mlflow', 'dvc', 'pydantic'} & sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", program], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_a_reader_that_closes_the_pipe_is_no_error(tmp_path):
+    (tmp_path / ".dvc").mkdir()
+    program = (
+        "from dvc_mlflow import __main__ as m; m._run = lambda *a: print('x' * 10**6) or 0; m.main(['check'])"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+    ) as command:  # fmt: skip
+        assert command.stdout and command.stderr
+        command.stdout.close()
+        assert command.stderr.read() == b""
+
+
+@pytest.mark.parametrize(
+    "raised, status",
+    [(KeyboardInterrupt(), "KILLED"), (SystemExit(143), "KILLED"), (SystemExit("no"), "FAILED"), (OSError(), "FAILED")],
+)  # fmt: skip
+def test_an_exception_that_replaces_that_of_a_signal_ends_runs_as_killed(monkeypatch, raised, status):
+    ended = []
+    monkeypatch.delenv("DVC_STAGE", raising=False)
+    monkeypatch.setattr(LiveRun, "abandon", lambda run, how: ended.append(how))
+    with pytest.raises(RuntimeError), live():
+        try:
+            raise raised
+        finally:
+            raise RuntimeError("no more")
+    assert ended == [status]
 
 
 def test_the_package_imports_nothing_of_this_project():
