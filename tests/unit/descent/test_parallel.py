@@ -148,6 +148,7 @@ def emit_forever_unless_zero(task, shared, emit):
     return task and emit_forever(task, shared, emit)
 
 
+@pytest.mark.slow  # another process imports Dask
 def test_dask_prints_nothing(tmp_path):
     script = (
         "from descent.parallel import connect, run_each\n"

@@ -74,7 +74,7 @@ def test_a_full_batch_is_that_of_keras_fit():
     assert_epochs_are_those_of_fit(run_settings("full", learning_rate=0.1, images=2300), 1, dataset)
 
 
-@pytest.mark.parametrize("batch_size", [1, 16, 17, 600])
+@pytest.mark.parametrize("batch_size", [16, 17])  # as sums of outer products, and as matrix products
 def test_every_image_is_used_exactly_once_per_epoch(batch_size):
     """Only pixel i of image i is set, so without hidden layers it alone moves row i of the kernel."""
     images = np.zeros((600, 784), np.uint8)
