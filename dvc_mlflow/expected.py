@@ -5,6 +5,7 @@ import hashlib
 import json
 import math
 import os
+import posixpath
 import re
 import statistics
 from collections import abc
@@ -13,8 +14,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from dvc_mlflow import provenance
-from dvc_mlflow.errors import Unusable
-from dvc_mlflow.mapping import Curves, Mapping, Metrics, Rows, parse
+from dvc_mlflow.errors import Unusable, in_a_line
+from dvc_mlflow.mapping import Curves, Mapping, Metrics, Per, Rows, parse
 from dvc_mlflow.repository import Repository, Stage, files_in, opened
 
 STEPS = ("step", "epoch", "iteration", "batch", "round")
@@ -91,19 +92,16 @@ class Expectation:
 def read_each(
     place: provenance.Place, revisions: list[str | None], folder: Path
 ) -> list[Expectation | Unusable]:
-    """Read what MLflow should show of a repository, at each of `revisions`, or why it cannot be read.
+    """Read what MLflow should show at each revision, None for the working tree, or why it cannot be read.
 
-    Args:
-        place: The repository.
-        revisions: Commits, branches, tags or DVC experiments; None for the working tree.
-        folder: Takes the files of revisions.
+    `folder` takes the files of revisions.
     """
     found: list[Expectation | Unusable] = []
     for number, one in enumerate(revisions):
         try:
             found.append(_read(place, one, folder / str(number)))
-        except Unusable as error:
-            found.append(error)
+        except Exception as error:  # not every one can be passed to another process
+            found.append(error if isinstance(error, Unusable) else Unusable(in_a_line(error)))
     return found
 
 
@@ -173,7 +171,7 @@ class _Reader:
         except Unusable as error:
             raise Unusable(f"{self.stage.name}: {error}") from None
         except (DvcException, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise Unusable(f"{self.stage.name}: its files do not fit meta.mlflow: {error!r}") from None
+            raise Unusable(f"{self.stage.name}: its files cannot be read: {error!r}") from None
         for child in self.result.children.values():
             child.tags = {**self.result.tags, **child.tags}
             if not self.mapping.rows:
@@ -204,15 +202,10 @@ class _Reader:
 
     def _path(self, path: str) -> str:
         """Return a path of `meta.mlflow`, which is relative to its dvc.yaml, relative to the root."""
-        parts: list[str] = []
-        for part in PurePosixPath(self.stage.folder, path).parts:
-            if part == ".." and not parts:
-                raise Unusable(f"meta.mlflow: {path!r}; accepted: a path within the repository")
-            elif part == "..":
-                parts.pop()
-            elif part != ".":
-                parts.append(part)
-        return "/".join(parts)
+        normal = posixpath.normpath(posixpath.join(self.stage.folder, path))
+        if normal.startswith(("../", "/")):
+            raise Unusable(f"meta.mlflow: {path!r}; accepted: a path within the repository")
+        return normal
 
     def _file(self, path: str) -> Path:
         return self.repository.file(path, self.running)
@@ -223,20 +216,29 @@ class _Reader:
         return [one.model_copy(update={"file": self._path(one.file)}) for one in self.mapping.metrics]
 
     def _add_metrics(self) -> None:
-        loaded = [(metrics, _load(self._file(metrics.file))) for metrics in self._metrics()]
-        held = [one.pop(metrics.per.list, []) if metrics.per else [] for metrics, one in loaded]
-        items = [dict(flattened(content)) for _, content in loaded]
-        leads = _leads({metrics.file: {*own} for (metrics, _), own in zip(loaded, items, strict=True)})
-        for (metrics, _), own, entries in zip(loaded, items, held, strict=True):
-            self._add(self.result, ((leads[metrics.file] + key, value) for key, value in own.items()))
-            self._add_per(metrics, entries)
+        contents = {one.file: _load(self._file(one.file)) for one in self._metrics()}
+        for file, content in contents.items():
+            if not isinstance(content, dict):  # a number alone has the name of its file
+                contents[file] = {PurePosixPath(file).stem: content}
+        leads = _leads({file: set(_words_and_numbers(content)) for file, content in contents.items()})
+        for file, content in contents.items():
+            named = {leads[file] + key: value for key, value in _words_and_numbers(content).items()}
+            self._add(self.result, named.items())
+        for one in self._metrics():
+            if one.per:
+                held = contents[one.file].get(one.per.list)
+                if not isinstance(held, list) or not all(one.per.key in entry for entry in held):
+                    accepted = f"a list {one.per.list!r} of objects that have {one.per.key!r}"
+                    raise Unusable(f"meta.mlflow: {one.file}: per; accepted: {accepted}")
+                self._add_per(one.per, held)
 
-    def _add_per(self, metrics: Metrics, held: list[dict[str, Any]]) -> None:
+    def _add_per(self, per: Per, held: list[dict[str, Any]]) -> None:
+        """Add the values of child runs, and their mean and standard deviation."""
         finals: dict[str, list[float]] = {}
         for entry in held:
-            assert metrics.per
-            child = self._child({metrics.per.key: entry.pop(metrics.per.key)})
-            for key, value in self._add(child, flattened(entry)).items():
+            child = self._child({per.key: entry[per.key]})
+            own = {key: value for key, value in entry.items() if key != per.key}
+            for key, value in self._add(child, flattened(own)).items():
                 finals.setdefault(key, []).append(value)
         for key, values in finals.items():
             if len(values) == len(held):  # a mean of those that did not diverge would mislead
@@ -290,7 +292,7 @@ class _Reader:
         return [(path, local)]
 
     def _add_curves(self, curves: Curves, lead: str) -> None:
-        for row in _table(self._file(curves.file)):
+        for row in self._rows(curves.file, [curves.step, *curves.run_per, *(curves.metrics or [])]):
             identity = {name: row[name] for name in curves.run_per}
             run = self._child(identity) if identity else self.result
             step = as_number(row[curves.step])
@@ -303,15 +305,23 @@ class _Reader:
                 if value is not None and math.isfinite(value):
                     run.values[metric_name(self.mapping, lead + name), int(step)] = value
 
+    def _rows(self, file: str, columns: list[str]) -> list[dict[str, Any]]:
+        """Read a table that must have `columns`."""
+        rows = _table(self._file(file))
+        if missing := [name for name in columns if rows and name not in rows[0]]:
+            raise Unusable(f"meta.mlflow: {file}: column {missing[0]!r}; accepted: {', '.join(rows[0])}")
+        return rows
+
     def _add_rows(self, rows: Rows) -> None:
-        for row in _table(self._file(self._path(rows.file))):
+        named = [*rows.params, *rows.log, *(rows.metrics or []), *([rows.seconds] if rows.seconds else [])]
+        for row in self._rows(self._path(rows.file), named):
             child = self._child({name: row[name] for name in rows.params})
             for name, base in rows.log.items():
                 if (number := as_number(row[name])) is not None and number > 0:
                     child.params[f"log{base}_{name}"] = canonical(round(math.log(number, base), 6))
             if rows.seconds:
                 child.seconds = as_number(row[rows.seconds])
-            used = {*rows.params, *rows.ignore, rows.seconds}
+            used = {*rows.params, rows.seconds}
             self._add(child, ((name, row[name]) for name in rows.metrics or row if name not in used))
 
     def _add_files(self) -> None:
@@ -362,6 +372,10 @@ def flattened(value: Any, prefix: str = "") -> abc.Iterator[tuple[str, Any]]:
             yield from flattened(inner, f"{prefix}{key}.")
     else:
         yield prefix.removesuffix("."), value
+
+
+def _words_and_numbers(content: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in flattened(content) if not isinstance(value, list)}
 
 
 def as_number(value: Any) -> float | None:

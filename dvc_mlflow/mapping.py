@@ -66,7 +66,6 @@ class Rows(_Part):
     file: str
     params: Words
     metrics: Words | None = None
-    ignore: Words = []
     seconds: str | None = None
     log: dict[str, Literal[2, 10]] = {}
 

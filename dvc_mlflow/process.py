@@ -8,14 +8,13 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import psutil
-
-from dvc_mlflow.errors import Unusable, in_a_line
 
 REQUEST_S = 45
 """Seconds after which a tracking store that has not answered is given up."""
@@ -105,30 +104,10 @@ def call_in_process(function: Callable[..., Any], *arguments: Any) -> Callable[[
 
     DVC reads there while this process imports MLflow: either takes a second or two.
     """
-    context = multiprocessing.get_context("spawn")
-    receiver, sender = context.Pipe(duplex=False)
-    context.Process(target=_answer, args=(sender, function, arguments), daemon=True).start()
-    sender.close()
-
-    def result() -> Any:
-        try:
-            value = receiver.recv()
-        except EOFError:
-            raise Unusable("reading the repository was ended from outside") from None
-        if isinstance(value, Exception):
-            raise value
-        return value
-
-    return result
-
-
-def _answer(sender: Any, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-    end_with_parent()
-    try:
-        value = function(*arguments)
-    except Exception as error:
-        value = error if isinstance(error, Unusable) else Unusable(in_a_line(error))
-    sender.send(value)
+    pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=end_with_parent)
+    call = pool.submit(function, *arguments)
+    pool.shutdown(wait=False)
+    return call.result
 
 
 @contextmanager

@@ -114,21 +114,23 @@ class Repository:
 
     def _top_level_metrics(self) -> Iterator[str]:
         """Yield the files of each dvc.yaml's own `metrics:`."""
-        fs = self._repo.fs
         for file, paths in self._repo.index._metrics.items():
-            yield from (self._relative(fs.join(fs.parent(fs.abspath(file)), path)) for path in paths)
+            yield from (self._beside(file, path) for path in paths)
 
     def _top_level_plots(self) -> Iterator[tuple[str, str | None]]:
         """Yield the files of each dvc.yaml's own `plots:`, with their step column."""
-        fs = self._repo.fs
         for file, plots in self._repo.index._plots.items():
             for one in plots if isinstance(plots, list) else [plots]:
                 for name, plot in one.items() if isinstance(one, dict) else [(one, None)]:
                     y, x = (plot or {}).get("y"), (plot or {}).get("x")
                     for path in y if isinstance(y, dict) else [name]:
                         column = x.get(path) if isinstance(x, dict) else x
-                        local = self._relative(fs.join(fs.parent(fs.abspath(file)), path))
-                        yield local, column if isinstance(column, str) else None
+                        yield self._beside(file, path), column if isinstance(column, str) else None
+
+    def _beside(self, file: str, path: str) -> str:
+        """Return a path that is relative to the dvc.yaml `file`, relative to the root."""
+        fs = self._repo.fs
+        return self._relative(fs.join(fs.parent(fs.abspath(file)), path))
 
     def _holder(self, path: str) -> str | None:
         """Return the output that is `path` or a folder above it."""

@@ -92,13 +92,13 @@ class Store:
 
     def runs(self, experiments: Sequence[str], condition: str = "") -> list[Any]:
         """Return all active runs of the experiments that MLflow's filter finds, the newest first."""
-        found: list[Any] = []
-        token = None
-        while experiments:
-            page = self.client.search_runs(list(experiments), condition, max_results=PAGE, page_token=token)
-            found, token = [*found, *page], page.token
-            if not token:
-                break
+        if not experiments:
+            return []
+        page = self.client.search_runs(experiments, condition, max_results=PAGE)
+        found = list(page)
+        while page.token:
+            page = self.client.search_runs(experiments, condition, max_results=PAGE, page_token=page.token)
+            found += page
         return found
 
     def each(self, calls: Sequence[Callable[[], Any]]) -> list[Any]:

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from dvc_mlflow.errors import Unusable, redacted
 from dvc_mlflow.expected import LISTING
@@ -15,12 +15,8 @@ from dvc_mlflow.repository import Repository, digest, opened
 from dvc_mlflow.runs import PARENT, STATE
 from dvc_mlflow.store import Store, open_store
 
-
-class Origin(NamedTuple):
-    """A run of a stage, and the md5 of what it made, by path."""
-
-    run: Any
-    outs: dict[str, str]
+Outs = dict[str, str]
+"""The md5 of what a stage made, by path."""
 
 
 def trace(place: Place, what: str, uri: str | None) -> str:
@@ -33,8 +29,8 @@ def trace(place: Place, what: str, uri: str | None) -> str:
     with opened(place.workspace) as repository:
         if Path(what).is_file():
             md5 = digest(Path(what))
-            stages = (_origin(store, run) for run in runs.values() if "dvc.outputs" in run.data.tags)
-            found = [one for one in stages if md5 in _all(repository, one)]
+            stages = (run for run in runs.values() if "dvc.outputs" in run.data.tags)
+            found = [run for run in stages if md5 in _all(repository, _outs(store, run))]
             if not found:
                 remedy = "`dvc-mlflow sync` logs what DVC has"
                 raise Unusable(f"{what}: no run in MLflow made it (md5 {md5}); {remedy}")
@@ -43,69 +39,67 @@ def trace(place: Place, what: str, uri: str | None) -> str:
             if len(begin) != 1:
                 count = f"{len(begin)} run ids begin with it"
                 raise Unusable(f"{what}: no such file, and {count}; give a file or more of one id")
-            parent = begin[0].data.tags.get(PARENT)
-            found = [_origin(store, runs.get(parent, begin[0]))]
+            found = [runs.get(begin[0].data.tags.get(PARENT), begin[0])]
         texts = [
             [f"{key:12}{value}" for key, value in _facts(store, place.root, repository, one)] for one in found
         ]
     return "\n\n".join("\n".join(lines) for lines in texts)
 
 
-def _origin(store: Store, run: Any) -> Origin:
+def _outs(store: Store, run: Any) -> Outs:
     """Read what a run made from its tag, or from its artifact where that would be too long."""
-    text = run.data.tags.get("dvc.outs")
-    if text is None:
-        listing = Path(store.client.download_artifacts(run.info.run_id, LISTING)).read_text()
-        return Origin(run, json.loads(listing)["outs"])
-    return Origin(run, json.loads(text))
+    if text := run.data.tags.get("dvc.outs"):
+        return dict(json.loads(text))
+    listing = Path(store.client.download_artifacts(run.info.run_id, LISTING)).read_text()
+    return dict(json.loads(listing)["outs"])
 
 
-def _all(repository: Repository, origin: Origin) -> set[str]:
+def _all(repository: Repository, outs: Outs) -> set[str]:
     """Return the md5 of every file that a run made, those in folders too."""
-    inside = (repository.listing(md5).values() for md5 in origin.outs.values() if md5.endswith(".dir"))
-    return {*origin.outs.values(), *(md5 for files in inside for md5 in files)}
+    inside = (repository.listing(md5).values() for md5 in outs.values())
+    return {*outs.values(), *(md5 for files in inside for md5 in files)}
 
 
-def _facts(store: Store, root: Path, repository: Repository, origin: Origin) -> Iterator[tuple[str, str]]:
-    run, tags = origin.run, origin.run.data.tags
+def _facts(store: Store, root: Path, repository: Repository, run: Any) -> Iterator[tuple[str, str]]:
+    outs, tags = _outs(store, run), run.data.tags
     begun = datetime.fromtimestamp(run.info.start_time / 1000, UTC).isoformat(" ", "seconds")
     yield "run", f"{run.info.run_id}  {run.info.run_name}, {run.info.status.lower()}, begun {begun}"
-    for place, (path, md5) in enumerate(origin.outs.items()):
+    for place, (path, md5) in enumerate(outs.items()):
         yield "" if place else "files", f"{md5}  {path}"
-    here = repository.holds(origin.outs)
-    commit = _commit(root, origin)
+    here = repository.holds(outs)
+    commit = _commit(root, outs)
     yield "commit", ("the working tree, " if here else "") + (commit or "none has it")
     experiment = tags.get("dvc.experiment") or (
         revision(root, commit).get("dvc.experiment") if commit else None
     )
     yield "experiment", experiment or "none"
     yield "in dvc.lock", tags.get(STATE, "unknown")
-    yield "get back", _way_back(store, root, repository, origin, commit, here)
+    yield "get back", _way_back(store, root, repository, run, outs, commit, here)
 
 
-def _commit(root: Path, origin: Origin) -> str | None:
+def _commit(root: Path, outs: Outs) -> str | None:
     """Return the commit with a dvc.lock that has what the run made: HEAD, else the newest of any branch."""
     locks = ":(glob)**/dvc.lock"
-    some = next(iter(origin.outs.values()), "no output")
+    some = next(iter(outs.values()), "no output")
     changed = git(root, "log", "--all", "--format=%H", f"-S{some}", "--", locks) or ""
-    wanted = ["--all-match", "-F", *(part for md5 in origin.outs.values() for part in ("-e", md5))]
-    for one in ("HEAD", *changed.split()) if origin.outs else ():
+    wanted = ["--all-match", "-F", *(part for md5 in outs.values() for part in ("-e", md5))]
+    for one in ("HEAD", *changed.split()) if outs else ():
         if git(root, "grep", "-l", *wanted, one, "--", locks):
             return git(root, "rev-parse", one)
     return None
 
 
 def _way_back(
-    store: Store, root: Path, repository: Repository, origin: Origin, commit: str | None, here: bool
+    store: Store, root: Path, repository: Repository, run: Any, outs: Outs, commit: str | None, here: bool
 ) -> str:
     """Return the command that brings the files back; words where nothing is to be done."""
-    run, paths = origin.run, list(origin.outs)
+    paths = list(outs)
     if here and all((root / path).exists() for path in paths):
         return "not needed: they are in the working tree"
     target = run.info.run_id[:8]
-    if all(repository.is_kept(path, md5) for path, md5 in origin.outs.items()):
+    if all(repository.is_kept(path, md5) for path, md5 in outs.items()):
         if here:
-            missing = any(not repository.is_local(*out) for out in origin.outs.items())
+            missing = any(not repository.is_local(*out) for out in outs.items())
             verb = "pull" if missing else "checkout" if any(map(repository.is_cached, paths)) else "repro"
             return f"dvc {verb} {shlex.quote(run.data.tags['dvc.stage'])}"
         if commit:

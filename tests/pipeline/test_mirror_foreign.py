@@ -6,6 +6,8 @@ import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
+import pytest
+
 from dvc_mlflow import expected, views
 from tests.support.mlflow_reader import Reader
 
@@ -163,6 +165,25 @@ def test_stages_without_params_are_shown(plain, mirror):
     assert run.data.params == {} and run.data.metrics == {}
     assert [one.dataset.name for one in run.inputs.dataset_inputs] == ["count.txt"]
     assert mirror("sync") == "MLflow agrees with DVC already\n"
+
+
+def test_a_file_with_nothing_but_a_number_is_a_metric_of_its_name(plain, mirror):
+    plain.edit("dvc.yaml", "    outs: [count.txt]\n", "    metrics: [count.txt]\n")
+    mirror("sync")
+    assert Reader(plain.folder).stage("count").data.metrics == {"count": 3}
+
+
+@pytest.mark.parametrize(
+    "mapping, line",
+    [("curves: {file: out/small-0/steps.tsv, step: epoch}", "steps.tsv: column 'epoch'; accepted: step, score"),
+     ("metrics: {file: out/small-0/metrics.yaml, per: {list: seeds, key: seed}}",
+      "metrics.yaml: per; accepted: a list 'seeds' of objects that have 'seed'")],
+)  # fmt: skip
+def test_a_mapping_that_does_not_fit_its_file_is_one_line(matrix, mirror, mapping, line):
+    with open(matrix.folder / "dvc.yaml", "a") as file:
+        file.write(f"    meta: {{mlflow: {{{mapping}}}}}\n")
+    said = mirror("sync", expect=1).splitlines()
+    assert f"train@small-0: meta.mlflow: out/small-0/{line}" in said and len(said) == 4
 
 
 def test_stages_without_params_with_meta(plain, mirror):
