@@ -25,6 +25,8 @@ LARGEST_PLOT_BYTES = 10_000_000
 NUMBER = re.compile(r"[+-]?(0|[1-9]\d*)?(\.\d*)?([eE][+-]?\d+)?")
 LISTING = "dvc.json"
 """The artifact with a stage's command, parameters, dependencies and outputs."""
+DIFF = "uncommitted.diff"
+"""The artifact with what was not committed."""
 LONGEST_TAG = 5000
 """Characters of a tag, which MLflow limits; what is longer is in the listing alone."""
 Values = dict[tuple[str, int], float]

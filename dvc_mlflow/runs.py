@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from dvc_mlflow import models, process, provenance
-from dvc_mlflow.expected import LISTING, ExpectedRun, ExpectedStage, Values
+from dvc_mlflow.expected import DIFF, LISTING, ExpectedRun, ExpectedStage, Values
 from dvc_mlflow.store import Store
 
 BATCH = 1000
@@ -140,7 +140,7 @@ def _log_datasets(store: Store, run: str, expected: ExpectedStage) -> None:
 def _log_artifacts(store: Store, run: str, expected: ExpectedStage, diff: str) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        for name, text in ((LISTING, expected.listing), ("uncommitted.diff", diff)):
+        for name, text in ((LISTING, expected.listing), (DIFF, diff)):
             if text:
                 (folder / name).write_text(text, encoding="utf-8")
         for name, path in expected.artifacts.items():

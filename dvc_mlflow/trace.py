@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dvc_mlflow.errors import Unusable, redacted
-from dvc_mlflow.expected import LISTING
+from dvc_mlflow.expected import DIFF, LISTING
 from dvc_mlflow.provenance import Place, git, revision
 from dvc_mlflow.repository import Repository, digest, opened
 from dvc_mlflow.runs import PARENT, STATE
@@ -113,6 +113,8 @@ def _way_back(
     where = f"MLFLOW_TRACKING_URI={shlex.quote(store.uri)} " if redacted(store.uri) == store.uri else ""
     fetch = f"{where}mlflow artifacts download --dst-path {target}"
     models = [one.model_id for one in run.outputs.model_outputs] if run.outputs else []
+    if not models and {one.path for one in store.client.list_artifacts(run.info.run_id)} <= {LISTING, DIFF}:
+        return f"neither DVC nor MLflow has them; `dvc repro {run.data.tags['dvc.stage']}` makes them anew"
     return " && ".join(
         [f"{fetch} --run-id {run.info.run_id}", *(f"{fetch}/model -u models:/{one}" for one in models)]
     )

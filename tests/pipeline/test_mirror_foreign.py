@@ -214,6 +214,15 @@ def test_outputs_that_fit_no_tag_are_traced_by_the_listing(plain, mirror, monkey
     assert "  count, finished, begun " in mirror("trace", "count.txt")
 
 
+def test_what_neither_dvc_nor_mlflow_has_is_made_anew(plain, mirror):
+    mirror("sync")
+    for gone in (".dvc/cache/files", "count.txt"):
+        path = plain.folder / gone
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    run = Reader(plain.folder).stage("count").info.run_id
+    assert "neither DVC nor MLflow has them; `dvc repro count` makes them anew" in mirror("trace", run[:8])
+
+
 def test_pages_open_on_the_experiment_where_no_view_is_saved(plain, mirror):
     reader = Reader(plain.folder)
     store = SimpleNamespace(client=reader.client)
