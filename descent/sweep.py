@@ -26,7 +26,7 @@ from descent.metrics import EPOCH_METRICS
 from descent.results import status
 
 ENGINE = Path(__file__).parent / "engine"
-LIBRARIES = ("tensorflow", "keras", "numpy")
+ENGINE_LIBRARIES = ("tensorflow", "keras", "numpy")
 """Libraries of which another version may give other numbers."""
 
 
@@ -324,7 +324,7 @@ class PlaneCache(NamedTuple):
 
 def open_cache(dataset: Any, folder: Path) -> RunCache:
     """Return the cache for runs on a `data.Dataset` by the engine and libraries of this process."""
-    engine = {"code": engine_digest()} | {name: version(name) for name in LIBRARIES}
+    engine = {"code": engine_digest()} | {name: version(name) for name in ENGINE_LIBRARIES}
     return RunCache(folder, dataset_digest(dataset), engine, view_digest(dataset.test.images))
 
 

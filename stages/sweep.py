@@ -53,7 +53,9 @@ def main() -> None:
     if failures:
         print(*failures, sep="\n", file=sys.stderr)
         sys.exit(f"sweep: {len(failures)} of {len(runs)} runs failed; the others are kept in {cache.folder}")
-    print(f"sweep: {len(runs)} runs, {len(new)} of them trained now, in {seconds:.0f} s")
+    print(
+        f"sweep: {len(runs)} run{'s' * (len(runs) != 1)}, {len(new)} of them trained now, in {seconds:.0f} s"
+    )
 
 
 def _train(

@@ -60,7 +60,7 @@ def _line(metrics: Mapping[str, Any]) -> str:
     accuracies = [run["validation_accuracy"] or 0 for run in metrics["seeds"]]
     return (
         f"{metrics['model']}: {metrics['status']}, validation accuracy {min(accuracies):.2%} to "
-        f"{max(accuracies):.2%} over {len(accuracies)} seeds"
+        f"{max(accuracies):.2%} over {len(accuracies)} seed{'s' * (len(accuracies) != 1)}"
     )
 
 
