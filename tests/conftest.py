@@ -2,12 +2,17 @@
 
 import signal
 
+import hypothesis
 import pytest
 
 from descent.data import Dataset
 from tests.support.images import small_dataset, write_idx_files
 
 pytest_plugins = ["tests.support.mirror_fixtures"]
+
+# On a busy machine an example may take longer than the 200 ms that Hypothesis gives it.
+hypothesis.settings.register_profile("busy", deadline=None)
+hypothesis.settings.load_profile("busy")
 
 # In a shell's background job Ctrl-C is ignored, and the tests' subprocesses would ignore it too.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from descent.data import (
@@ -123,7 +123,6 @@ def test_a_missing_idx_file_is_named(pair):
         read_all(pair)
 
 
-@settings(deadline=None)
 @given(content=st.binary(max_size=40) | st.binary(max_size=40).map(lambda end: bytes([0, 0, 8, 1]) + end))
 def test_any_bytes_are_an_array_or_rejected(tmp_path_factory, content):
     path = tmp_path_factory.getbasetemp() / "any"
@@ -195,7 +194,6 @@ def test_a_damaged_array_is_named_with_the_command_that_repairs_it(dataset, tmp_
 any_labels = st.lists(st.integers(0, 9), min_size=2, max_size=300).map(np.uint8)
 
 
-@settings(deadline=None)
 @given(labels=any_labels, seed=st.integers(0, 2**32 - 1), data=st.data())
 def test_split_rows_are_disjoint_sorted_and_as_many_as_requested(labels, seed, data):
     training = data.draw(st.integers(1, len(labels) - 1))
@@ -207,7 +205,6 @@ def test_split_rows_are_disjoint_sorted_and_as_many_as_requested(labels, seed, d
     assert len(np.unique(both)) == training + validation and 0 <= both.min() and both.max() < len(labels)
 
 
-@settings(deadline=None)
 @given(labels=any_labels, data=st.data())
 def test_split_rows_keep_the_share_of_each_class_to_within_two_images(labels, data):
     training = data.draw(st.integers(1, len(labels) - 1))

@@ -81,7 +81,7 @@ def test_a_number_is_what_dvc_records(tmp_path, text):
     assert read_params(path).models["batch_8"].batch_size == recorded == 10
 
 
-def test_a_key_that_stands_twice_is_rejected_with_both_lines(errors):
+def test_a_duplicate_key_is_rejected_with_both_lines(errors):
     (line,) = errors(TEXT.replace(BATCH_8, f"{BATCH_8}    batch_size: 16\n"))
     first = TEXT.splitlines().index("    batch_size: 8") + 1
     assert (
@@ -192,7 +192,7 @@ EDITS = [
 
 
 @pytest.mark.slow  # two seconds of drawn edits
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(
     line=st.integers(0, TEXT.count("\n") - 1),
     edit=st.sampled_from(EDITS),

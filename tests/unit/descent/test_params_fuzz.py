@@ -121,7 +121,6 @@ def mutate(raw: dict, data: st.DataObject) -> None:
 
 
 @pytest.mark.slow  # two seconds of drawn changes
-@settings(deadline=None)
 @given(st.integers(0, len(TEXT)), st.integers(0, 40), st.text(max_size=20))
 def test_any_damaged_text_is_accepted_or_named(tmp_path_factory, start, length, put):
     text = TEXT[:start] + put + TEXT[start + length :]
@@ -130,7 +129,7 @@ def test_any_damaged_text_is_accepted_or_named(tmp_path_factory, start, length, 
 
 
 @pytest.mark.slow  # seven seconds of drawn changes
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(st.data())
 def test_a_change_of_the_structure_is_accepted_or_named(tmp_path_factory, data):
     raw = load_yaml(TEXT)
