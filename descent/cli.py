@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from descent.integrity import repository
 
     os.chdir(repository())
-    if "source" not in options and not os.path.isdir(".dvc"):
+    if "source" not in options and not os.path.isdir(".dvc"):  # a checksum needs no repository
         sys.exit(f"{os.getcwd()}: no DVC repository here or above; descent runs in the experiment's folder")
     try:
         options.run(options)

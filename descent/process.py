@@ -21,7 +21,6 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 END_WITHIN_S = 8
 """Seconds from a signal to the end of the process: ten after SIGTERM, many systems send SIGKILL."""
 
-
 NOTICE_S = 8
 """Seconds of silence after which the user reads what is waited for."""
 

@@ -93,10 +93,10 @@ class _Output(io.FileIO):
     traceback, or taken for one of the file that is being written.
     """
 
-    def write(self, text: Any) -> int:
+    def write(self, data: Any) -> int:
         """Write, or end the process: in silence without a reader, else in a line on stderr."""
         try:
-            return super().write(text)
+            return super().write(data)
         except OSError as error:
             if isinstance(error, BrokenPipeError):
                 os._exit(128 + signal.SIGPIPE)

@@ -165,8 +165,8 @@ class _Reader:
 
         try:
             self._add_files()
-            for curves, lead in self._curves():
-                self._add_curves(curves, lead)
+            for curves, prefix in self._curves():
+                self._add_curves(curves, prefix)
             if self.mapping.rows:
                 self._add_rows(self.mapping.rows)
             self._add_metrics()
@@ -222,9 +222,9 @@ class _Reader:
         for file, content in contents.items():
             if not isinstance(content, dict):  # a number alone has the name of its file
                 contents[file] = {PurePosixPath(file).stem: content}
-        leads = _leads({file: set(_words_and_numbers(content)) for file, content in contents.items()})
+        prefixes = _prefixes({file: set(_words_and_numbers(content)) for file, content in contents.items()})
         for file, content in contents.items():
-            named = {leads[file] + key: value for key, value in _words_and_numbers(content).items()}
+            named = {prefixes[file] + key: value for key, value in _words_and_numbers(content).items()}
             self._add(self.result, named.items())
         for one in self._metrics():
             if one.per:
@@ -267,7 +267,7 @@ class _Reader:
         return self.result.children.setdefault(child.key, child)
 
     def _curves(self) -> abc.Iterator[tuple[Curves, str]]:
-        """Yield what holds curves, with what leads their names."""
+        """Yield what holds curves, with the prefix of their names."""
         if self.mapping.curves is not None:
             for one in self.mapping.curves:
                 yield one.model_copy(update={"file": self._path(one.file)}), ""
@@ -282,9 +282,9 @@ class _Reader:
                     distinct = len(set(steps)) == len(steps)  # else there are several curves, of unknown kind
                     if step and distinct and all(one is not None and one == int(one) for one in steps):
                         found[file] = step, rows[0].keys() - {step}
-        leads = _leads({file: columns for file, (_, columns) in found.items()})
+        prefixes = _prefixes({file: columns for file, (_, columns) in found.items()})
         for file, (step, _) in found.items():
-            yield Curves(file=file, step=step), leads[file]
+            yield Curves(file=file, step=step), prefixes[file]
 
     def _members(self, path: str) -> list[tuple[str, Path]]:
         """List the files at `path`, which may be a folder."""
@@ -293,7 +293,7 @@ class _Reader:
             return [(f"{path}/{name}", file) for name, file in files_in(local).items()]
         return [(path, local)]
 
-    def _add_curves(self, curves: Curves, lead: str) -> None:
+    def _add_curves(self, curves: Curves, prefix: str) -> None:
         for row in self._rows(curves.file, [curves.step, *curves.run_per, *(curves.metrics or [])]):
             identity = {name: row[name] for name in curves.run_per}
             run = self._child(identity) if identity else self.result
@@ -305,7 +305,7 @@ class _Reader:
             for name in curves.metrics or row.keys() - {curves.step, *curves.run_per}:
                 value = as_number(row[name])
                 if value is not None and math.isfinite(value):
-                    run.values[metric_name(self.mapping, lead + name), int(step)] = value
+                    run.values[metric_name(self.mapping, prefix + name), int(step)] = value
 
     def _rows(self, file: str, columns: list[str]) -> list[dict[str, Any]]:
         """Read a table that must have `columns`."""
@@ -338,23 +338,23 @@ class _Reader:
             self.result.model_path = self._file(self._path(self.mapping.model.file))
 
 
-def _leads(names: abc.Mapping[str, set[str]]) -> dict[str, str]:
-    """Return, by file, what leads the names within it, so that two files may have the same one.
+def _prefixes(names: abc.Mapping[str, set[str]]) -> dict[str, str]:
+    """Return, by file, the prefix of the names within it, so that two files may hold the same name.
 
     It is the part of the path in which these files differ. DVCLive's plots are named by their folder
     below plots/metrics, as in its metrics.json: `train.` for plots/metrics/train/acc.tsv.
     """
-    leads = {}
+    prefixes = {}
     for file, own in names.items():
         _, live, below = file.rpartition("plots/metrics/")
         if live:
-            leads[file] = "".join(f"{one}." for one in PurePosixPath(below).parts[:-1])
+            prefixes[file] = "".join(f"{one}." for one in PurePosixPath(below).parts[:-1])
             continue
         alike = [PurePosixPath(one).with_suffix("").parts for one, others in names.items() if own & others]
         begin, end = (len(os.path.commonprefix([one[::way] for one in alike])) for way in (1, -1))
         parts = PurePosixPath(file).with_suffix("").parts
-        leads[file] = "".join(f"{one}." for one in parts[begin : max(begin, len(parts) - end)])
-    return leads
+        prefixes[file] = "".join(f"{one}." for one in parts[begin : max(begin, len(parts) - end)])
+    return prefixes
 
 
 def parameters(stage: Stage) -> dict[str, str]:

@@ -98,7 +98,7 @@ def revision(root: Path, commit: str) -> dict[str, str]:
 
 
 def experiments(root: Path) -> dict[str, tuple[str, str]]:
-    """Return the name and the baseline of each DVC experiment, by commit: a name may stand twice."""
+    """Return the name and the baseline of each DVC experiment, by commit: two may have the same name."""
     refs = git(root, "for-each-ref", "--format=%(objectname) %(refname)", "refs/exps") or ""
     # refs/exps/<2 digits>/<38 digits of the baseline>/<name>
     found = re.findall(r"^(\w+) refs/exps/(\w{2})/(\w{38})/([^/\n]+)$", refs, re.MULTILINE)

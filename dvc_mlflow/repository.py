@@ -80,7 +80,7 @@ class Repository:
         for dep in stage.deps:
             held = _hash(dep) if now else dep.hash_info.value
             if isinstance(dep, ParamsDependency):
-                file = self._path(dep)  # leads a name that another file has too
+                file = self._path(dep)  # the prefix of a name that another file has too
                 params |= {
                     f"{file}:{key}" if key in params else key: one for key, one in (held or {}).items()
                 }

@@ -61,7 +61,7 @@ AT_THE_RING = 0.05
 
 LI = "[Li et al. 2018](https://arxiv.org/abs/1712.09913)"
 LORCH = "Lorch 2016, *Visualizing Deep Network Training Trajectories with PCA*"
-MOVEMENT = (
+MOVEMENT_EXPLAINED = (
     "The gradient norm is the slope of the training loss where the weights are. The distance is the "
     "Euclidean distance of all weights from their initial values; a logarithmic scale has no place for its 0 "
     "at the start. "
@@ -117,7 +117,7 @@ class StudyTable(NamedTuple):
 
 
 class Contents(NamedTuple):
-    """All texts of the report.
+    """The texts of the report.
 
     Attributes:
         title: The report's title.
@@ -472,11 +472,11 @@ def over_images(row: pd.Series) -> str:
 
 def reasons(rows: pd.DataFrame, models: Sequence[str], tables: Tables) -> list[str]:
     """Say why the models of a study came out as they did; those that tie in one sentence."""
-    found, level = [], rows.model[rows.model.isin(models) & (rows.status == "learned")]
-    if len(level) > 1:
-        found.append(f"{listed([f'`{model}`' for model in level])}: enough updates of a suitable size.")
+    found, tie = [], rows.model[rows.model.isin(models) & (rows.status == "learned")]
+    if len(tie) > 1:
+        found.append(f"{listed([f'`{model}`' for model in tie])}: enough updates of a suitable size.")
     for _, row in rows.iterrows():
-        if len(level) < 2 or row.model not in list(level):
+        if len(tie) < 2 or row.model not in list(tie):
             history, matrix = (t[t.model == row.model] for t in (tables.history, tables.confusion))
             found.append(reason(row, history, rows, matrix))
     return found
@@ -704,7 +704,7 @@ def captions(
         )
         found[f"{study}-movement"] = Caption(
             "Gradient norm and distance from the start",
-            MOVEMENT * first + lines,
+            MOVEMENT_EXPLAINED * first + lines,
             f"Gradient norm and distance from the start of {listed(list(rows.model))}.",
         )
         projected = tables.trajectories[tables.trajectories.study == study]
