@@ -4,7 +4,6 @@ import io
 import itertools
 import json
 import re
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -15,6 +14,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PlainValidator,
     ValidationError,
     model_validator,
 )
@@ -24,6 +24,7 @@ from descent import paths
 from descent.datasets import KNOWN, KnownDataset, source_error
 from descent.engine.optimizers import OPTIMIZERS
 from descent.engine.settings import ACTIVATION, HIDDEN_LAYERS, OPTIMIZER, RunSettings
+from descent.errors import UserError, in_one_line
 from descent.redaction import public_url
 from descent.validation import Conflict, InvalidParams, conflicts, describe_errors, load_yaml, printable
 
@@ -35,12 +36,19 @@ JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
 """Invisible characters that some scripts and emoji need."""
 
 
-class InvalidRates(ValueError):
+class InvalidRates(UserError):
     """The learning rates of the tuned models cannot be read; one line with the remedy."""
 
 
 def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _batch_size(value: Any) -> Any:
+    size = _whole(value)
+    if size != "full" and not (type(size) is int and size >= 1):
+        raise ValueError("no batch size")
+    return size
 
 
 def _text(value: Any) -> Any:
@@ -68,7 +76,7 @@ def _source(value: str) -> str:
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Whole = Annotated[int, BeforeValidator(_whole), Field(strict=True)]
 Text = Annotated[str, BeforeValidator(_text), Field(min_length=1, max_length=500)]
-BatchSize = Literal["full"] | Annotated[Whole, Field(ge=1)]
+BatchSize = Annotated[int | Literal["full"], PlainValidator(_batch_size)]
 Different = AfterValidator(_different)
 if TYPE_CHECKING:
     Optimizer = str
@@ -408,17 +416,14 @@ def read_params(path: Path | str = paths.PARAMS) -> Params:
     except InvalidParams as error:
         lines = str(error).split("\n")
     except ValidationError as errors:
-        lines = describe_errors(errors, raw, Params)
+        lines = describe_errors(errors, Params)
     raise InvalidParams("\n".join(f"{path}: {printable(line)}" for line in lines)) from None
 
 
+@in_one_line()
 def read_params_or_exit(path: Path | str = paths.PARAMS) -> Params:
     """Read params.yaml, or print its errors to stderr and exit with code 2."""
-    try:
-        return read_params(path)
-    except InvalidParams as error:
-        print(error, file=sys.stderr)
-        raise SystemExit(2) from None
+    return read_params(path)
 
 
 def with_tuned(params: Params, path: Path = paths.RATES) -> Params:

@@ -105,5 +105,5 @@ def value_errors(raw: dict) -> list[str]:
     try:
         Params.model_validate(raw)
     except ValidationError as errors:
-        return list(map(printable, describe_errors(errors, raw, Params)))
+        return list(map(printable, describe_errors(errors, Params)))
     return []

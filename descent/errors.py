@@ -1,0 +1,29 @@
+"""Errors that end a stage or a command in one line."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from descent.files import error_line
+
+
+class UserError(Exception):
+    """An error that is no bug; its text says what was wrong, with its value, and what is accepted."""
+
+
+class UsageError(UserError):
+    """An error in what was typed, in params.yaml or a variable: the exit code is 2."""
+
+
+@contextmanager
+def in_one_line() -> Iterator[None]:
+    """Exit with the text of a UserError, or with file and reason of an error of the file system."""
+    try:
+        yield
+    except UsageError as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(2) from None
+    except UserError as error:
+        sys.exit(str(error))
+    except OSError as error:  # a full disk, say
+        sys.exit(error_line(error))
