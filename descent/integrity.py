@@ -8,6 +8,7 @@ that a dvc that is killed meanwhile leaves them truncated.
 import hashlib
 import json
 import os
+import re
 import subprocess
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -17,7 +18,13 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from descent.errors import UserError
+
 LOCK = Path("dvc.lock")
+CONFLICT = re.compile(
+    r"^<<<<<<< [^\n]*\n(.*?)(?:^\|{7} [^\n]*\n.*?)?^=======\n(.*?)^>>>>>>> [^\n]*\n?", re.M | re.S
+)
+"""What git writes for a conflict: our lines, those of the common ancestor in some settings, their lines."""
 RWLOCK = Path(".dvc/tmp/rwlock")
 """The processes that read or write files; DVC itself removes those that have ended."""
 
@@ -109,27 +116,17 @@ def resolve_conflict(text: str) -> str:
     the stage again if it does not fit the merged dependencies.
 
     Raises:
-        ValueError: A side is not a dvc.lock, or there is no conflict.
+        UserError: A side is not a dvc.lock, or there is no conflict.
     """
-    if "<<<<<<< " not in text:
-        raise ValueError(f"{LOCK}: has no conflict")
-    ours, theirs = (_side(text, keep) for keep in ("<", "="))
+    if not CONFLICT.search(text):
+        raise UserError(f"{LOCK}: has no conflict")
+    try:
+        sides = [CONFLICT.sub(side, text) for side in (r"\1", r"\2")]
+        ours, theirs = (dict(yaml.load(side, yaml.CSafeLoader)) for side in sides)
+    except (yaml.YAMLError, TypeError, ValueError):
+        raise UserError(f"{LOCK}: a side of the conflict is truncated; git checkout --ours {LOCK}") from None
     stages = theirs.get("stages", {}) | ours.get("stages", {})
     return yaml.dump(ours | {"stages": stages}, Dumper=yaml.CSafeDumper, sort_keys=False)
-
-
-def _side(text: str, keep: str) -> dict:
-    """Return one side of the conflicts: of `<` what follows <<<<<<<, of `=` what follows =======."""
-    lines, part = [], ""
-    for line in text.splitlines():
-        if line.startswith(("<<<<<<< ", "||||||| ", ">>>>>>> ")) or line == "=======":
-            part = "" if line[0] == ">" else line[0]
-        elif part in ("", keep):
-            lines.append(line)
-    try:
-        return dict(yaml.load("\n".join(lines), yaml.CSafeLoader))
-    except (yaml.YAMLError, TypeError, ValueError):
-        raise ValueError(f"{LOCK}: a side of the conflict is truncated; git checkout --ours {LOCK}") from None
 
 
 def git_fault(root: Path) -> str | None:

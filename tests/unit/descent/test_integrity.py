@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from descent import integrity
+from descent.errors import UserError
 from descent.integrity import (
     RWLOCK,
     Recorded,
@@ -168,5 +169,5 @@ def test_a_conflict_keeps_the_stages_of_both_sides_and_ours_where_both_have_one(
 
 @pytest.mark.parametrize("text", ["schema: '2.0'\n", f"<<<<<<< HEAD\n{OURS}=======\n- 'x\n>>>>>>> o\n"])
 def test_what_is_no_conflict_of_two_locks_is_rejected_in_one_line(text):
-    with pytest.raises(ValueError, match="^dvc.lock: .*$"):
+    with pytest.raises(UserError, match="^dvc.lock: .*$"):
         resolve_conflict(text)
