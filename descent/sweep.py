@@ -29,7 +29,6 @@ ENGINE = Path(__file__).parent / "engine"
 ENGINE_LIBRARIES = ("tensorflow", "keras", "numpy")
 """Libraries of which another version may give other numbers."""
 
-
 VIEW_IMAGES = 300
 """A run keeps its predictions for so many test images."""
 
@@ -38,10 +37,6 @@ VIEW_EPOCHS = 20
 
 PLANE_BATCH_SIZE, PLANE_LEARNING_RATE = 128, 0.05
 """The run of plain gradient descent whose movement spans the plane; on MNIST it learns well."""
-
-
-class DamagedRun(ValueError):
-    """A file of a finished run cannot be read; one line with the remedy."""
 
 
 class SweepRun(NamedTuple):
@@ -223,63 +218,36 @@ class RunCache(NamedTuple):
         """Write a finished run."""
         epochs = [{name: finite(value) for name, value in epoch.items()} for epoch in history]
         content = {"settings": run._asdict(), "data": self.data, "engine": self.engine, "history": epochs}
-        content["view"] = {
-            "digest": self.view_digest,
-            "trajectory": view.trajectory,
-            "explained": view.explained,
+        lines = {
             "predicted": [" ".join(map(str, row)) for row in view.predicted],  # a line per epoch
             "percent": [" ".join(map(str, row)) for row in view.percent],
         }
-        write_json(self.path(run), content)
+        write_json(self.path(run), content | {"view": {"digest": self.view_digest} | view._asdict() | lines})
 
     def read(self, run: RunSettings) -> list[dict[str, Any]] | None:
-        """Return the history of a finished run, None for a number that was not finite.
-
-        Returns:
-            None if there is no such run, if another engine computed it, or if its view is missing or of
-            other images.
-
-        Raises:
-            DamagedRun: The file cannot be read.
-        """
+        """Return the history of a finished run; None if there is none by this engine with these images."""
         found = self.load(run)
         if found is None or (found.engine, found.view_digest) != (self.engine, self.view_digest):
             return None
         return found.history
 
     def load(self, run: RunSettings) -> "FinishedRun | None":
-        """Return a finished run, whichever engine computed it; None if there is none.
-
-        Raises:
-            DamagedRun: The file cannot be read.
-        """
-        path = self.path(run)
-        if not path.exists():
-            return None
+        """Return a finished run, whichever engine computed it; None if there is none, or no complete one."""
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            found, view = FinishedRun(content["history"], None, content["engine"], ""), content.get("view")
-            if view is None:  # written before there were views
-                return found
+            content = json.loads(self.path(run).read_text(encoding="utf-8"))
+            view = content["view"]
             lines = ([[int(n) for n in row.split()] for row in view[key]] for key in ("predicted", "percent"))
             shown = RunView(view["trajectory"], view["explained"], *lines)
-            return found._replace(view=shown, view_digest=view["digest"])
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise DamagedRun(f"{path}: is damaged; remove it, and the run is trained again") from None
+            return FinishedRun(content["history"], shown, content["engine"], view["digest"])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
 
 
 class FinishedRun(NamedTuple):
-    """A finished run as its file holds it.
-
-    Attributes:
-        history: Its epochs, None for a number that was not finite.
-        view: What the explorer shows; None in a file that has none.
-        engine: What computed it; see `RunCache`.
-        view_digest: The digest of what the view depends on.
-    """
+    """A finished run as its file holds it; in its history a number that was not finite is None."""
 
     history: list[dict[str, Any]]
-    view: RunView | None
+    view: RunView
     engine: dict[str, str]
     view_digest: str
 
@@ -362,19 +330,15 @@ def _is_text(node: ast.AST) -> bool:
 
 def table(runs: Sequence[RunSettings], cache: RunCache, images: int, classes: int) -> pd.DataFrame:
     """Make the sweep's table from the cache, one row per run; all runs must be in it."""
-    return pd.DataFrame([_row(run, cache, images, classes) for run in runs])
-
-
-def _row(run: RunSettings, cache: RunCache, images: int, classes: int) -> dict[str, Any]:
-    history = cache.read(run)
-    assert history is not None, f"{run}: is not in {cache.folder}"
-    return {
-        "batch_size": run.batch_size,
-        "learning_rate": run.learning_rate,
-        "optimizer": run.optimizer,
-        "seed": run.seed,
-        "epochs": run.epochs,
-        "updates": run.epochs * run.updates_per_epoch(images),
-        **{metric.key: history[-1][metric.key] for metric in EPOCH_METRICS},
-        "status": status(history, classes),
-    }
+    rows = []
+    for run in runs:
+        history = cache.read(run)
+        assert history is not None, f"{run}: is not in {cache.folder}"
+        settings = ("batch_size", "learning_rate", "optimizer", "seed", "epochs")
+        rows.append(
+            {name: getattr(run, name) for name in settings}
+            | {"updates": run.epochs * run.updates_per_epoch(images)}
+            | {metric.key: history[-1][metric.key] for metric in EPOCH_METRICS}
+            | {"status": status(history, classes)}
+        )
+    return pd.DataFrame(rows)

@@ -145,7 +145,7 @@ def sweep_runs(params: Params, dataset: Dataset, cache: sweep.RunCache) -> list[
 
 def _sweep_run(run: RunSettings, dataset: Dataset, cache: sweep.RunCache) -> dict[str, Any]:
     found = cache.load(run)
-    if found is None or found.view is None:
+    if found is None:
         raise tables.InvalidResults(
             f"{cache.path(run)}: is missing; `dvc repro sweep` trains this run: {run}"
         )
