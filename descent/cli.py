@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from descent import startup
+from descent.errors import in_one_line
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -52,11 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if "source" not in options and not os.path.isdir(".dvc"):  # a checksum needs no repository
         sys.exit(f"{os.getcwd()}: no DVC repository here or above; descent runs in the experiment's folder")
     try:
-        options.run(options)
-    except OSError as error:
-        from descent.files import error_line
-
-        sys.exit(error_line(error))
+        with in_one_line():
+            options.run(options)
     except Exception as error:
         if type(error).__module__.partition(".")[0] != "dvc":  # whose import takes a while
             raise
@@ -114,10 +112,7 @@ def _check(options: argparse.Namespace) -> None:
 def _resolve(_: argparse.Namespace) -> None:
     from descent import files, integrity
 
-    try:
-        text = integrity.resolve_conflict(integrity.LOCK.read_text(encoding="utf-8"))
-    except ValueError as error:
-        sys.exit(str(error))
+    text = integrity.resolve_conflict(integrity.LOCK.read_text(encoding="utf-8"))
     files.write_text(integrity.LOCK, text)
     print(f"{integrity.LOCK}: resolved; `dvc repro` runs what does not fit together")
 

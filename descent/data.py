@@ -17,6 +17,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 
 from descent import paths
+from descent.errors import UsageError, UserError
 from descent.files import write_array, write_json
 
 NPZ, ZIP = "images.npz", "images.zip"
@@ -48,7 +49,7 @@ MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
 """Pillow's modes that become 8-bit gray without loss of range; those with 16 bits would be cut off."""
 
 
-class InvalidData(ValueError):
+class InvalidData(UserError):
     """A data file cannot be used; one line: the file, what was found, what is accepted."""
 
 
@@ -64,8 +65,12 @@ def _reading(place: Path | str, fault: str = "is damaged") -> Iterator[None]:
         raise InvalidData(f"{place}: {f'cannot be read: {reason}' if reason else fault}") from None
 
 
-class InvalidSplit(ValueError):
+class InvalidSplit(UsageError):
     """The images cannot be split as params.yaml asks; one line: the key, its value, what is accepted."""
+
+    def __init__(self, key: str, found: str, accepted: str):
+        """Take the key, what is wrong with its value, and what is accepted."""
+        super().__init__(f"{paths.PARAMS}: {key}: {found}; accepted: {accepted}")
 
 
 class Split(NamedTuple):
@@ -467,10 +472,9 @@ def split_rows(
         InvalidSplit: There are fewer labels than both splits together need.
     """
     if training + validation > len(labels):
-        raise InvalidSplit(
-            f"preprocess.training_images + preprocess.validation_images: {training + validation} is not "
-            f"accepted; accepted: at most {len(labels)}, the images that are no test images"
-        )
+        key = "preprocess.training_images + preprocess.validation_images"
+        most = f"at most {len(labels)}, the images that are no test images"
+        raise InvalidSplit(key, f"{training + validation} is not accepted", most)
     used = class_counts(np.bincount(labels), training + validation)
     validated = class_counts(used, validation)
     random = np.random.RandomState(seed)  # its numbers are frozen, a Generator's may change: NumPy's NEP 19
@@ -494,14 +498,12 @@ def draw_rows(
     key, labels, images = f"datasets.{description.name}.test_images", raw.labels, description.test_images
     if raw.test_labels is not None:
         if images:
-            raise InvalidSplit(
-                f"{key}: {images} is not accepted; accepted: nothing, as the source has test images"
-            )
+            raise InvalidSplit(key, f"{images} is not accepted", "nothing, as the source has test images")
         return *split_rows(labels, training, validation, seed), None
     if not images:
-        raise InvalidSplit(f"{key}: is missing; accepted: a whole number, as the source has no test images")
+        raise InvalidSplit(key, "is missing", "a whole number, as the source has no test images")
     if images >= len(labels):
-        raise InvalidSplit(f"{key}: {images} is not accepted; accepted: fewer than all {len(labels)} images")
+        raise InvalidSplit(key, f"{images} is not accepted", f"fewer than all {len(labels)} images")
     others, test = split_rows(labels, len(labels) - images, images, seed)
     train, chosen = split_rows(labels[others], training, validation, seed)
     return others[train], others[chosen], test

@@ -4,8 +4,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from descent.files import error_line
-
 
 class UserError(Exception):
     """An error that is no bug; its text says what was wrong, with its value, and what is accepted."""
@@ -26,4 +24,6 @@ def in_one_line() -> Iterator[None]:
     except UserError as error:
         sys.exit(str(error))
     except OSError as error:  # a full disk, say
+        from descent.files import error_line
+
         sys.exit(error_line(error))

@@ -38,6 +38,7 @@ from tqdm import tqdm
 from descent import data
 from descent.data import NPZ, ZIP, InvalidData, RawDataset
 from descent.datasets import IDX_FILES, Archive, KnownDataset, is_secure
+from descent.errors import UsageError, UserError
 from descent.files import sha256, write_bytes, zipped
 from descent.process import deadline
 from descent.redaction import public_url
@@ -78,11 +79,11 @@ class Transient(Unavailable):
     """A failure that may pass: worth a retry."""
 
 
-class DownloadFailed(Exception):
+class DownloadFailed(UserError):
     """No source has the right files; the text lists each with its reason and what to do."""
 
 
-class InvalidSource(ValueError):
+class InvalidSource(UsageError):
     """DATA_SOURCE cannot be a source; one line: its value and what is accepted."""
 
 

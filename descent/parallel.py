@@ -25,6 +25,8 @@ from distributed.client import ClosedClientError
 from distributed.versions import VersionMismatchWarning, get_versions
 
 import descent
+from descent import errors
+from descent.errors import UserError
 from descent.files import zipped
 from descent.process import processors
 from descent.redaction import redacted
@@ -50,17 +52,18 @@ ON_WORKERS = (*EVERYWHERE, "numpy", "tensorflow", "keras", "pydantic")
 LOST = (CancelledError, ClosedClientError, OSError)
 """Raised by Dask when the connection to the scheduler is lost."""
 
-cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import this module
+for module in (sys.modules[__name__], errors):  # workers cannot import these
+    cloudpickle.register_pickle_by_value(module)
 
 Function = Callable[[Any, Any, Callable[[Any], None]], Any]
 OnEvent = Callable[[int, Any], None]
 
 
-class ClusterUnavailable(RuntimeError):
+class ClusterUnavailable(UserError):
     """The cluster cannot be used. One line: what was found where, and what is accepted."""
 
 
-class RunsFailed(RuntimeError):
+class RunsFailed(UserError):
     """Some runs failed. One line for each, with its settings."""
 
 

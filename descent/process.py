@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from descent.errors import UserError
+
 if TYPE_CHECKING:
     from tqdm import tqdm
 
@@ -29,7 +31,7 @@ class _Late(BaseException):
     """A deadline has passed. No library may catch this as its own error."""
 
 
-class Busy(RuntimeError):
+class Busy(UserError):
     """Another process writes the same files; one line that says which."""
 
 

@@ -1,31 +1,26 @@
 """Make the page to play with: data/, models/, comparison.csv and rates.json -> reports/explorer.html."""
 
-import sys
-
 from descent import paths, process, sweep
-from descent.config import InvalidRates, read_params_or_exit, with_tuned
-from descent.data import InvalidData, load_dataset
-from descent.files import error_line, write_text
+from descent.config import read_params_or_exit, with_tuned
+from descent.data import load_dataset
+from descent.errors import in_one_line
+from descent.files import write_text
 from descent.report import tables
 from descent.report.explorer.content import content
 from descent.report.explorer.page import page
 
 
+@in_one_line()
 def main() -> None:
     """Run the stage."""
-    params = read_params_or_exit()
-    try:
-        params, dataset = with_tuned(params), load_dataset()
-        runs = sweep.open_cache(dataset, paths.SWEEP_RUNS)
-        planes = sweep.PlaneCache(paths.SWEEP_PLANES, runs, len(dataset.train.labels))
-        with process.interruptible():
-            comparison = tables.read_table(paths.COMPARISON)
-            text = page(content(params, dataset, comparison, runs, planes))
-            write_text(paths.EXPLORER, text)
-    except (InvalidData, InvalidRates, tables.InvalidResults, sweep.DamagedRun) as error:
-        sys.exit(str(error))
-    except OSError as error:  # a full disk, say
-        sys.exit(error_line(error))
+    params = with_tuned(read_params_or_exit())
+    dataset = load_dataset()
+    runs = sweep.open_cache(dataset, paths.SWEEP_RUNS)
+    planes = sweep.PlaneCache(paths.SWEEP_PLANES, runs, len(dataset.train.labels))
+    with process.interruptible():
+        comparison = tables.read_table(paths.COMPARISON)
+        text = page(content(params, dataset, comparison, runs, planes))
+        write_text(paths.EXPLORER, text)
     print(f"{paths.EXPLORER}: {len(text.encode()) / 1e6:.1f} MB")
 
 

@@ -1,32 +1,25 @@
 """Compare the models: models/, data/arrays, reports/sweep.csv and rates.json -> reports/."""
 
-import sys
-
 from descent import paths, process
-from descent.config import InvalidRates, read_params_or_exit, with_tuned
-from descent.data import InvalidData, load_dataset
-from descent.files import error_line
+from descent.config import read_params_or_exit, with_tuned
+from descent.data import load_dataset
+from descent.errors import in_one_line
 from descent.report import render, sentences, tables
 
 
+@in_one_line()
 def main() -> None:
     """Run the stage."""
-    params = read_params_or_exit()
-    try:
-        params = with_tuned(params)
-        dataset, results = load_dataset(), tables.read_results(params)
-        with process.interruptible():
-            for folder in tables.remove_other_results(params):
-                print(f"{folder}: removed, as the model is not in {paths.PARAMS}")
-            tables.write_tables(tables.compute(params, results, dataset))
-            written = tables.read_tables()  # what is said and drawn comes from the files
-            names = [] if dataset.numbered else dataset.class_names
-            contents = sentences.contents(params, written, dataset.title, names)
-            render.write_report(params, written, contents, dataset.train, dataset.test, classes=names or None)
-    except (InvalidData, InvalidRates, tables.InvalidResults) as error:
-        sys.exit(str(error))
-    except OSError as error:  # a full disk, say
-        sys.exit(error_line(error))
+    params = with_tuned(read_params_or_exit())
+    dataset, results = load_dataset(), tables.read_results(params)
+    with process.interruptible():
+        for folder in tables.remove_other_results(params):
+            print(f"{folder}: removed, as the model is not in {paths.PARAMS}")
+        tables.write_tables(tables.compute(params, results, dataset))
+        written = tables.read_tables()  # what is said and drawn comes from the files
+        names = [] if dataset.numbered else dataset.class_names
+        contents = sentences.contents(params, written, dataset.title, names)
+        render.write_report(params, written, contents, dataset.train, dataset.test, classes=names or None)
 
 
 if __name__ == "__main__":

@@ -6,56 +6,40 @@ from datetime import UTC, datetime
 import dvc_mlflow
 from descent import parallel, paths, process, rates, sweep
 from descent.config import read_params_or_exit
-from descent.data import Dataset, InvalidData, load_dataset
+from descent.data import Dataset, load_dataset
 from descent.engine.settings import RunSettings
-from descent.files import error_line, write_json, write_table
+from descent.errors import in_one_line
+from descent.files import write_json, write_table
 from descent.metrics import EPOCH_METRICS
 from descent.results import IDENTITY, write_timing
 
 
+@in_one_line()
 def main() -> None:
     """Run the stage."""
-    params = read_params_or_exit()
+    params, started = read_params_or_exit(), datetime.now(UTC)
     runs = list(dict.fromkeys([*params.sweep_runs(), *params.tuning_runs()]))
-    started = datetime.now(UTC)
-    try:
-        dataset = load_dataset()
-        images = len(dataset.train.labels)
-        cache = sweep.open_cache(dataset, paths.SWEEP_RUNS)
-        planes = sweep.PlaneCache(paths.SWEEP_PLANES, cache, images)
-        new = [run for run in runs if cache.read(run) is None]
-        kept = {run.seed for run in runs if run not in new}
-        without_plane = [
-            run for run in _one_per_seed(runs) if run.seed not in kept or planes.read(run) is None
-        ]
-        with process.interruptible(), process.exclusive_writer(cache.folder), dvc_mlflow.live() as live:
-            trained, failures = (
-                _train(new, dataset, cache, planes, without_plane, live) if new or without_plane else ({}, [])
-            )
-            planes.keep_only(runs)
-            seconds = write_timing(
-                paths.timing("sweep"), started, [(str(run), result) for run, result in trained.items()]
-            )
-            if not failures:
-                table = sweep.table(runs, cache, images, dataset.classes)
-                write_table(paths.SWEEP_TABLE, table)
-                write_json(paths.RATES, rates.tuned_rates(table, params.tuned_rows()))
-    except (
-        InvalidData,
-        sweep.DamagedRun,
-        process.Busy,
-        parallel.ClusterUnavailable,
-        parallel.RunsFailed,
-    ) as error:
-        sys.exit(str(error))
-    except OSError as error:  # a full disk, say; the runs that were finished before stay
-        sys.exit(error_line(error))
+    dataset = load_dataset()
+    images = len(dataset.train.labels)
+    cache = sweep.open_cache(dataset, paths.SWEEP_RUNS)
+    planes = sweep.PlaneCache(paths.SWEEP_PLANES, cache, images)
+    new = [run for run in runs if cache.read(run) is None]
+    kept = {run.seed for run in runs if run not in new}
+    without_plane = [run for run in _one_per_seed(runs) if run.seed not in kept or planes.read(run) is None]
+    with process.interruptible(), process.exclusive_writer(cache.folder), dvc_mlflow.live() as live:
+        trained, failures = _train(new, dataset, cache, planes, without_plane, live)
+        planes.keep_only(runs)
+        timed = [(str(run), result) for run, result in trained.items()]
+        seconds = write_timing(paths.timing("sweep"), started, timed)
+        if not failures:
+            table = sweep.table(runs, cache, images, dataset.classes)
+            write_table(paths.SWEEP_TABLE, table)
+            write_json(paths.RATES, rates.tuned_rates(table, params.tuned_rows()))
     if failures:
         print(*failures, sep="\n", file=sys.stderr)
         sys.exit(f"sweep: {len(failures)} of {len(runs)} runs failed; the others are kept in {cache.folder}")
-    print(
-        f"sweep: {len(runs)} run{'s' * (len(runs) != 1)}, {len(new)} of them trained now, in {seconds:.0f} s"
-    )
+    runs_word = "run" if len(runs) == 1 else "runs"
+    print(f"sweep: {len(runs)} {runs_word}, {len(new)} of them trained now, in {seconds:.0f} s")
 
 
 def _train(
@@ -67,6 +51,8 @@ def _train(
     live: dvc_mlflow.LiveRun,
 ) -> tuple[dict[RunSettings, sweep.SweepRun], list[parallel.Failure]]:
     """Compute the planes of the runs in `without_plane`; then train the runs, and write each when it ends."""
+    if not runs and not without_plane:
+        return {}, []
     from descent.engine.training import TensorData  # imports TensorFlow, only where there is a run to train
 
     runs, trained, failures = sweep.longest_first(runs, planes.images), {}, []

@@ -13,6 +13,7 @@ from descent import paths
 from descent.config import Model, Params
 from descent.data import Dataset
 from descent.engine.optimizers import OPTIMIZERS
+from descent.errors import UserError
 from descent.files import write_json, write_table
 from descent.metrics import FINAL_METRICS
 from descent.report import format, landscape
@@ -35,7 +36,7 @@ WORST_MISTAKES = 12
 """The number of misclassified images that are listed for each model."""
 
 
-class InvalidResults(ValueError):
+class InvalidResults(UserError):
     """The results in models/ do not fit params.yaml; one line: the file, what was found, what is accepted."""
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from descent.data import open_raw
+from descent.data import InvalidData, open_raw
 from descent.datasets import IDX_FILES, KNOWN, source_error
 from descent.fetch import DownloadFailed, InvalidSource, Source, download, obtain
 from descent.files import sha256
@@ -160,7 +160,7 @@ def test_labels_that_are_not_from_1_are_rejected_in_the_words_of_the_file(emnist
     fewer = entry._replace(class_names=tuple("abc"))
     description = obtain("emnist_letters", fewer, tmp_path / "raw", {"DATA_SOURCE": str(tmp_path)})
     with pytest.raises(
-        ValueError, match=r"train-labels-idx1-ubyte: label \d+ at position \d+; accepted: 1 to 3"
+        InvalidData, match=r"train-labels-idx1-ubyte: label \d+ at position \d+; accepted: 1 to 3"
     ):
         open_raw(description, tmp_path / "raw")
 

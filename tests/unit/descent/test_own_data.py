@@ -208,7 +208,7 @@ def test_a_split_without_enough_images_is_rejected(folder, tmp_path, test_images
     description = take(folder, tmp_path / "raw", test_images=test_images)
     with pytest.raises(InvalidSplit) as caught:
         preprocess(description, tmp_path / "raw", tmp_path / "arrays", training, 15, 0)
-    assert str(caught.value).startswith(expected) and not (tmp_path / "arrays").exists()
+    assert str(caught.value).startswith(f"params.yaml: {expected}") and not (tmp_path / "arrays").exists()
 
 
 def test_drawn_test_images_are_rejected_where_the_source_has_some(tmp_path):
