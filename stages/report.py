@@ -17,9 +17,8 @@ def main() -> None:
             print(f"{folder}: removed, as the model is not in {paths.PARAMS}")
         tables.write_tables(tables.compute(params, results, dataset))
         written = tables.read_tables()  # what is said and drawn comes from the files
-        names = [] if dataset.numbered else dataset.class_names
-        contents = sentences.contents(params, written, dataset.title, names)
-        render.write_report(params, written, contents, dataset.train, dataset.test, classes=names or None)
+        contents = sentences.contents(params, written, dataset)
+        render.write_report(params, written, contents, dataset)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 TO_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -68,6 +68,16 @@ def times(ratio: float) -> str:
 def listed(texts: Sequence[str]) -> str:
     """Join texts as in a sentence: `a`, `a and b`, `a, b and c`."""
     return " and ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)
+
+
+def code(names: Iterable[str]) -> list[str]:
+    """Mark names as code in Markdown."""
+    return [f"`{name}`" for name in names]
+
+
+def capital(text: str) -> str:
+    """Make the first letter a capital, and leave the others."""
+    return text[:1].upper() + text[1:]
 
 
 def setting(name: str, value: Any, images: int = 0) -> str:

@@ -15,7 +15,6 @@ import pandas as pd
 from scipy.special import expit, log_softmax, ndtr
 from threadpoolctl import threadpool_limits
 
-from descent.config import Model
 from descent.data import Split
 
 IMAGES = 500
@@ -68,48 +67,36 @@ class Frame(NamedTuple):
         return np.linspace(self.left, self.right, columns), np.linspace(self.bottom, self.top, rows)
 
 
-def same_network(models: Sequence[Model]) -> bool:
-    """Return whether the weights of these models lie in one space, in which one loss is defined."""
-    return len({(model.hidden_layers, model.activation) for model in models}) == 1
-
-
 def study_landscape(
-    models: Mapping[str, Model],
     trajectories: Mapping[str, np.ndarray],
-    excluded: Sequence[str],
+    spanning: Sequence[str],
     training: Split,
-    classes: int,
+    widths: Sequence[int],
+    activation: str,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Project the trajectories of a study's models, and compute the loss around them.
 
     Args:
-        models: The settings of the study's models by name.
-        trajectories: (epochs + 1, weights) of each, all from the same start.
-        excluded: The models whose trajectories are projected, but do not span the plane: those that
-            diverged or collapsed went so far that nothing else would be seen.
+        trajectories: (epochs + 1, weights) of each model, all from the same start.
+        spanning: The models that span the plane; of the others, which went far, the direction is seen.
         training: The training images.
-        classes: The number of classes.
+        widths: The widths of all layers, input and output included.
+        activation: A key of ACTIVATION_FUNCTIONS.
 
     Returns:
         TRAJECTORY_COLUMNS and SURFACE_COLUMNS without `study`. `explained` is the share of the squared
-        distance from the start that lies in the plane. Both are empty if the models are different
-        networks, or if all of them are excluded.
+        distance from the start that lies in the plane.
     """
-    spanning = {name: path for name, path in trajectories.items() if name not in excluded}
-    if not spanning or not same_network(list(models.values())):
-        return pd.DataFrame(columns=TRAJECTORY_COLUMNS[1:]), pd.DataFrame(columns=SURFACE_COLUMNS[1:])
-    settings = models[next(iter(spanning))]
     rows = sampled_rows(len(training.labels))
     inputs = training.images[rows].reshape(len(rows), -1) / 255.0
-    widths = (inputs.shape[1], *settings.hidden_layers, classes)
+    near = [trajectories[name] for name in spanning]
     with threadpool_limits(1):  # the bits of a product of matrices depend on the number of threads
-        plane = principal_plane(list(spanning.values()))
-        frame = frame_around(np.concatenate([plane_coordinates(plane, path) for path in spanning.values()]))
+        plane = principal_plane(near)
+        frame = frame_around(np.concatenate([plane_coordinates(plane, path) for path in near]))
         grid = frame.grid(GRID_COLUMNS)
-        loss = loss_surface(plane, *grid, inputs, training.labels[rows], widths, settings.activation)
+        loss = loss_surface(plane, *grid, inputs, training.labels[rows], widths, activation)
         projected = [_projected(plane, path).assign(model=name) for name, path in trajectories.items()]
-    table = pd.concat(projected, ignore_index=True)[list(TRAJECTORY_COLUMNS[1:])]
-    return table, _rounded(regions(frame, loss), frame)
+    return pd.concat(projected, ignore_index=True), _rounded(regions(frame, loss), frame)
 
 
 def principal_plane(trajectories: Sequence[np.ndarray]) -> Plane:

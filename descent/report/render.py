@@ -16,16 +16,16 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from markupsafe import Markup
 
-from descent import paths
+from descent import paths, results
 from descent.config import Params
-from descent.data import Split
+from descent.data import Dataset
 from descent.files import write_text
 from descent.metrics import METRICS
 from descent.rates import cells
-from descent.report import charts
+from descent.report import charts, format, landscape
+from descent.report.captions import Caption
 from descent.report.charts import SHAPES, THEMES, Models
-from descent.report.format import markdown
-from descent.report.sentences import Caption, Contents
+from descent.report.sentences import Contents
 from descent.report.tables import Tables
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -36,7 +36,10 @@ JINJA = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-JINJA.filters["escaped"] = markdown
+JINJA.filters |= {"escaped": format.markdown, "number": format.number, "percent": format.percent}
+JINJA.filters |= {"count": format.count, "counted": format.counted, "code": format.code}
+JINJA.filters["listed"] = format.listed
+JINJA.globals |= {"results": results, "landscape": landscape}
 FIGURES_OF_A_STUDY = ("curves", "movement", "trajectories")
 CURVE_PANELS = [(by, key) for by in ("epoch", "updates") for key in ("train_loss", "validation_accuracy")]
 MOVEMENT = [("epoch", key) for key in ("gradient_norm", "distance")]
@@ -48,7 +51,7 @@ Spec = dict[str, Any]
 
 
 class Figure(NamedTuple):
-    """A figure: its words, and its charts, still for a file and live for the page."""
+    """A figure: its caption, and its charts, still for a file and live for the page."""
 
     name: str
     caption: Caption
@@ -67,51 +70,32 @@ class Figure(NamedTuple):
         return round(1.6 * self.columns * max(chart["width"] for chart in self.still))
 
     @property
-    def models(self) -> set[str]:
+    def models(self) -> list[str]:
         """The models that are drawn."""
         rows = (row for chart in self.live for rows in chart["datasets"].values() for row in rows)
-        return {row["model"] for row in rows if "model" in row}
+        return list(dict.fromkeys(row["model"] for row in rows if "model" in row))
+
+    @property
+    def alternative(self) -> str:
+        """What stands in for the charts where they cannot be seen."""
+        models = f": {format.listed(self.models)}" if self.models else ""
+        return plain(self.caption.title or self.caption.text) + models
 
 
 def write_report(
-    params: Params,
-    tables: Tables,
-    contents: Contents,
-    samples: Split,
-    test: Split,
-    folder: Path = paths.REPORTS,
-    classes: Sequence[str] | None = None,
+    params: Params, tables: Tables, contents: Contents, dataset: Dataset, folder: Path = paths.REPORTS
 ) -> None:
-    """Write figures/, report.md and report.html.
-
-    Args:
-        params: Names the models and studies.
-        tables: What is drawn.
-        contents: What is said.
-        samples: Images of which the first of each class is shown.
-        test: The test images, some of which are shown as mistakes.
-        folder: Where to write.
-        classes: The names of the classes, if they are not their numbers.
-    """
-    names, found = list(params.models), figures(params, tables, contents, samples, test, classes)
+    """Write figures/, report.md and report.html: what the tables hold, and what `contents` says of it."""
+    names, found = list(params.models), figures(params, tables, contents, dataset)
     write_figures(folder / paths.FIGURES.name, found.values(), names)
     write_text(folder / "report.md", report_markdown(contents, found))
     write_text(folder / "report.html", report_page(contents, found, names))
 
 
-def figures(
-    params: Params,
-    tables: Tables,
-    contents: Contents,
-    samples: Split,
-    test: Split,
-    classes: Sequence[str] | None = None,
-) -> dict[str, Figure]:
+def figures(params: Params, tables: Tables, contents: Contents, dataset: Dataset) -> dict[str, Figure]:
     """Make all figures, by name: `samples`, and those that have a caption."""
-    classes = classes or [str(label) for label in range(int(samples.labels.max()) + 1)]
-    text = "A training image of each class."
-    captions = {"samples": Caption("", text, f"{text[:-1]}: {', '.join(classes)}."), **contents.captions}
-    still, live = (_charts(params, tables, contents, samples, test, classes, live) for live in (False, True))
+    captions = {"samples": Caption("", "A training image of each class."), **contents.captions}
+    still, live = (_charts(params, tables, contents, dataset, live) for live in (False, True))
     return {
         name: Figure(name, caption, *(list(map(specification, found[name])) for found in (still, live)))
         for name, caption in captions.items()
@@ -119,16 +103,11 @@ def figures(
 
 
 def _charts(
-    params: Params,
-    tables: Tables,
-    contents: Contents,
-    samples: Split,
-    test: Split,
-    classes: Sequence[str],
-    live: bool,
+    params: Params, tables: Tables, contents: Contents, dataset: Dataset, live: bool
 ) -> dict[str, list[alt.LayerChart]]:
     """Make the charts of every figure, by its name."""
-    names, found = list(params.models), {"samples": [charts.sample_images(*samples, classes)]}
+    names, classes = list(params.models), dataset.class_names
+    found = {"samples": [charts.sample_images(*dataset.train, classes)]}
     for study, settings in params.studies.items():
         models = Models(names, {name: contents.labels[name] for name in settings.models}, live)
         history = tables.history[tables.history.model.isin(settings.models)]
@@ -154,14 +133,15 @@ def _charts(
         parts += [rows for _, rows in grid[grid.batch_size.isin(sizes)].groupby("batch_size")]
         found["sweep"] = [charts.sweep_heat_map(rows, comparison, models) for rows in parts]
     for model in names:
-        if f"{model}-mistakes" not in contents.captions:
-            continue
-        matrix, mistakes = (
-            table[table.model == model].drop(columns="model") for table in (tables.confusion, tables.mistakes)
-        )
-        found[f"{model}-mistakes"] = [charts.confusion_matrix(matrix, classes)]
-        if len(mistakes):
-            found[f"{model}-mistakes"].append(charts.worst_mistakes(mistakes, test.images, classes))
+        if f"{model}-mistakes" in contents.captions:
+            matrix, mistakes = (
+                table[table.model == model].drop(columns="model")
+                for table in (tables.confusion, tables.mistakes)
+            )
+            found[f"{model}-mistakes"] = [charts.confusion_matrix(matrix, classes)]
+            if len(mistakes):
+                pictures = charts.worst_mistakes(mistakes, dataset.test.images, classes)
+                found[f"{model}-mistakes"].append(pictures)
     return found
 
 
@@ -215,7 +195,7 @@ def picture(figure: Figure) -> str:
     stem = f"figures/{figure.name}"
     return (
         f'<picture><source media="(prefers-color-scheme: dark)" srcset="{stem}-dark.svg">'
-        f'<img alt="{escape(figure.caption.alternative)}" src="{stem}.svg"></picture>'
+        f'<img alt="{escape(figure.alternative)}" src="{stem}.svg"></picture>'
     )
 
 
@@ -288,7 +268,7 @@ def report_page(contents: Contents, found: Mapping[str, Figure], models: Sequenc
         look={theme: charts.theme(theme, models) | {"padding": 4} for theme in THEMES},
         keys=keys,
         charts={
-            f"{figure.name}-{place}": spec | {"title": "", "description": figure.caption.alternative}
+            f"{figure.name}-{place}": spec | {"title": "", "description": figure.alternative}
             for figure in found.values()
             for place, spec in enumerate(figure.live)
         },

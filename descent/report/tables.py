@@ -15,7 +15,7 @@ from descent.data import Dataset
 from descent.engine.optimizers import OPTIMIZERS
 from descent.errors import UserError
 from descent.files import write_json, write_table
-from descent.metrics import FINAL_METRICS
+from descent.metrics import METRICS
 from descent.report import format, landscape
 from descent.results import NOT_LEARNED, read_history, read_metrics
 from descent.statistics import SIGNIFICANT, exact_mcnemar, interval, mean_and_deviation, paired_t
@@ -64,7 +64,7 @@ class Tables(NamedTuple):
 
     Attributes:
         comparison: A row per study and model: study, model, SETTINGS, updates, seeds, status; for each
-            of FINAL_METRICS `<key>_mean` and `<key>_std` over the seeds, empty where a seed's value was
+            of METRICS `<key>_mean` and `<key>_std` over the seeds, empty where a seed's value was
             not finite; `<key>_low` and `<key>_high`, the 95 % interval of the mean, for INTERVALS;
             best_seed; images (for training), pixels (per image), classes; p_lead, the p-value of the
             study's best model's lead over this one (`differences.p_seeds`).
@@ -216,18 +216,19 @@ def compare(params: Params, results: Mapping[str, Result], dataset: Dataset) -> 
 
 def _comparison_row(result: Result, constants: set[str], dataset: Dataset) -> dict[str, Any]:
     settings, metrics = result.settings, result.metrics
-    values = {
+    row = {
+        "model": result.name,
         "batch_size": metrics["batch_size"],
         "optimizer": settings.optimizer,
         "hidden_layers": "-".join(map(str, settings.hidden_layers)) or "none",
         "activation": settings.activation,
         "learning_rate": settings.learning_rate,
         **{name: settings.constants().get(name, math.nan) for name in CONSTANTS if name in constants},
+        "updates": metrics["updates"],
+        "seeds": len(result.seeds),
+        "status": metrics["status"],
     }
-    row = {"model": result.name, **values, "updates": metrics["updates"], "seeds": len(result.seeds)}
-    row["status"] = metrics["status"]
-    for metric in FINAL_METRICS:
-        key = metric.key
+    for key in METRICS:
         row[f"{key}_mean"], row[f"{key}_std"] = mean_and_deviation(result.final(key))
     for key in INTERVALS:
         _, low, high = interval(result.final(key))
@@ -236,33 +237,30 @@ def _comparison_row(result: Result, constants: set[str], dataset: Dataset) -> di
     return row | {"pixels": dataset.train.images[0].size, "classes": dataset.classes}
 
 
-def best(rows: pd.DataFrame) -> str | None:
-    """Return the best model among rows of the comparison; None if none learned anything.
+def best(rows: pd.DataFrame) -> pd.Series | None:
+    """Return the row of the best model among rows of the comparison; None if none learned anything.
 
     This is the project's one rule: the highest mean validation accuracy; a tie goes to the lower mean
     validation loss, then to the earlier row. A model with a status in NOT_LEARNED is never the best.
     """
     fit = rows[~rows.status.isin(NOT_LEARNED) & rows.validation_accuracy_mean.notna()]
-    if fit.empty:
-        return None
     # Files hold nine digits, so a tie in memory and in the file are the same.
     order = fit.assign(accuracy=fit.validation_accuracy_mean.round(9)).sort_values(
         ["accuracy", "validation_loss_mean"], ascending=[False, True], kind="stable"
     )
-    return order.model.iloc[0]
+    return None if order.empty else order.iloc[0]
 
 
-def tied(rows: pd.DataFrame) -> list[str]:
-    """Return the best model and those that chance may have put behind it, in the order of the rows.
+def tied(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of the best model and of those that chance may have put behind it.
 
     These have the same mean validation accuracy, or `p_lead` says that the lead may be chance.
     """
     winner = best(rows)
     if winner is None:
-        return []
-    accuracy = rows.validation_accuracy_mean.round(9)
-    same = (accuracy == accuracy[rows.model == winner].iloc[0]) | (rows.p_lead >= SIGNIFICANT)
-    return list(rows.model[same & ~rows.status.isin(NOT_LEARNED)])
+        return rows.iloc[:0]
+    same = rows.validation_accuracy_mean.round(9) == round(winner.validation_accuracy_mean, 9)
+    return rows[(same | (rows.p_lead >= SIGNIFICANT)) & ~rows.status.isin(NOT_LEARNED)]
 
 
 def varying(rows: pd.DataFrame) -> list[str]:
@@ -273,40 +271,37 @@ def varying(rows: pd.DataFrame) -> list[str]:
     return [name for name in SETTINGS if name in rows and rows[name].dropna().nunique() > 1]
 
 
+def shown_settings(rows: pd.DataFrame) -> list[str]:
+    """Return the settings that name a model of these rows: those that vary, or the usual ones."""
+    return varying(rows) or ["batch_size", "learning_rate"]
+
+
 def settings_text(row: Any, names: Sequence[str]) -> str:
     """Describe settings of a row of the comparison: `batch size 8 and learning rate 0.1`."""
-    values = [(name, getattr(row, name)) for name in names]
-    known = [pair for pair in values if not (isinstance(pair[1], float) and math.isnan(pair[1]))]
+    known = [(name, getattr(row, name)) for name in names if pd.notna(getattr(row, name))]
     return format.listed(
         [f"{format.setting_title(name)} {format.setting(name, value, row.images)}" for name, value in known]
     )
 
 
-def answer(rows: pd.DataFrame) -> str:
-    """Return the best value of what a study varies: `batch size 8`; a tie is called a tie.
+def setting_texts(rows: pd.DataFrame, name: str) -> list[str]:
+    """Return the value of a setting in each row of the comparison."""
+    return [format.setting(name, row[name], row.images) for _, row in rows.iterrows()]
 
-    Args:
-        rows: The study's rows of the comparison.
-    """
-    models, names = rows[rows.model.isin(tied(rows))], varying(rows) or ["batch_size", "learning_rate"]
+
+def answer(rows: pd.DataFrame) -> str:
+    """Return the best value of what a study varies, from its rows: `batch size 8`; a tie is called a tie."""
+    models, names = tied(rows), shown_settings(rows)
     if models.empty:
         return "none"
     others = [name for name in names if name != "learning_rate"]
-    if len(models) == 1:
-        row = models.iloc[0]
-        rate = settings_text(row, ["learning_rate"])
-        return (
-            f"{settings_text(row, others)} at {rate}"
-            if others and others != names
-            else settings_text(row, names)
-        )
-    if others and not models.duplicated(others).any():  # the rate goes without saying
+    if len(models) > 1 and others and not models.duplicated(others).any():  # the rate goes without saying
         names = others
-    if len(names) > 1 or models[names].isna().any(axis=None):
-        return f"a tie of {format.listed([settings_text(row, names) for row in models.itertuples()])}"
-    [name] = names
-    values = [format.setting(name, row[name], row.images) for _, row in models.iterrows()]
-    return f"a tie of {format.setting_titles(name)} {format.listed(list(dict.fromkeys(values)))}"
+    if len(models) > 1 and len(names) == 1:
+        values = format.listed(list(dict.fromkeys(setting_texts(models, names[0]))))
+        return f"a tie of {format.setting_titles(names[0])} {values}"
+    texts = [settings_text(row, names) for row in models.itertuples()]
+    return texts[0] if len(texts) == 1 else f"a tie of {format.listed(texts)}"
 
 
 def summary(comparison: pd.DataFrame) -> dict[str, dict[str, Any]]:
@@ -316,11 +311,12 @@ def summary(comparison: pd.DataFrame) -> dict[str, dict[str, Any]]:
     left out.
     """
     models = comparison.drop_duplicates("model").set_index("model")
-    studies = {study: rows for study, rows in comparison.groupby("study", sort=False)}
+    studies = dict(iter(comparison.groupby("study", sort=False)))
+    winners = {study: best(rows) for study, rows in studies.items()}
     accuracy = models.test_accuracy_mean.dropna().round(5)
     return {
         "answer": {study: answer(rows) for study, rows in studies.items()},
-        "best": {study: best(rows) or "none" for study, rows in studies.items()},
+        "best": {study: "none" if row is None else row.model for study, row in winners.items()},
         "test_accuracy": {model: float(value) for model, value in accuracy.items()},
         "status": models.status.to_dict(),
     }
@@ -351,14 +347,15 @@ def differences(
         winner = best(members)
         if winner is None:
             continue
-        others = members[members.model != winner]
+        others = members[members.model != winner.model]
         order = others.assign(failed=others.status.isin(NOT_LEARNED)).sort_values(
             ["failed", "validation_accuracy_mean"], ascending=[True, False], kind="stable"
         )
         for other, failed in zip(order.model, order.failed, strict=True):
-            row = {"study": study, "best": winner, "other": other}
-            row |= _over_seeds(results[winner], results[other])
-            row |= _over_images(*(predictions[name].argmax(axis=1) == labels for name in (winner, other)))
+            row = {"study": study, "best": winner.model, "other": other}
+            row |= _over_seeds(results[winner.model], results[other])
+            correct = (predictions[name].argmax(axis=1) == labels for name in (winner.model, other))
+            row |= _over_images(*correct)
             if failed:  # that it is behind needs no test
                 row |= dict.fromkeys(("t", "p_seeds", "seeds_needed", "p_images"), math.nan)
             rows.append(row)
@@ -366,26 +363,31 @@ def differences(
 
 
 def _over_seeds(ours: Result, theirs: Result) -> dict[str, Any]:
-    """Compare runs of the same seed; without two of them only the difference of the means is known."""
-    seeds = [seed for seed in ours.seeds if seed in theirs.seeds]
-    pairs = [
-        [result.final("validation_accuracy")[result.seeds.index(seed)] for seed in seeds]
-        for result in (ours, theirs)
-    ]
+    """Compare the final validation accuracies of runs of the same seed."""
+    us, them = (
+        dict(zip(result.seeds, result.final("validation_accuracy"), strict=True)) for result in (ours, theirs)
+    )
+    seeds = [seed for seed in us if seed in them]
     if not seeds:
-        difference = float(
-            np.mean(ours.final("validation_accuracy")) - np.mean(theirs.final("validation_accuracy"))
-        )
-        return {"pairs": 0, "difference": difference}
-    (difference, low, high), t, p, needed = paired_t(*pairs)
-    names = ("pairs", "difference", "difference_low", "difference_high", "t", "p_seeds", "seeds_needed")
-    return dict(zip(names, (len(seeds), difference, low, high, t, p, needed), strict=True))
+        return {"pairs": 0}
+    found = paired_t([us[seed] for seed in seeds], [them[seed] for seed in seeds])
+    difference, low, high = found.difference
+    return {
+        "pairs": len(seeds),
+        "difference": difference,
+        "difference_low": low,
+        "difference_high": high,
+        "t": found.t,
+        "p_seeds": found.p,
+        "seeds_needed": found.pairs_needed,
+    }
 
 
 def _over_images(ours: np.ndarray, theirs: np.ndarray) -> dict[str, Any]:
+    """Compare which images (images,) are classified correctly."""
     alone, other = int((ours & ~theirs).sum()), int((theirs & ~ours).sum())
-    names = ("images", "best_alone_correct", "other_alone_correct", "p_images")
-    return dict(zip(names, (len(ours), alone, other, exact_mcnemar(alone, other)), strict=True))
+    counts = {"images": len(ours), "best_alone_correct": alone, "other_alone_correct": other}
+    return counts | {"p_images": exact_mcnemar(alone, other)}
 
 
 def _best_predictions(result: Result) -> np.ndarray:
@@ -427,18 +429,26 @@ def mistakes(probabilities: np.ndarray, labels: np.ndarray) -> pd.DataFrame:
 def _landscapes(
     params: Params, results: Mapping[str, Result], dataset: Dataset
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Make `Tables.trajectories` and `Tables.surface`.
+
+    A study has none if its models have weights of their own shape or start from weights of their own, or if
+    all of them went so far that nothing else would be seen.
+    """
+    columns = list(landscape.TRAJECTORY_COLUMNS), list(landscape.SURFACE_COLUMNS)
     drawn = []
     for name, study in params.studies.items():
-        models = {model: params.models[model] for model in study.models}
-        paths_of = {model: read_array(results[model].folder / "trajectory.npy") for model in models}
-        far = [model for model in models if results[model].metrics["status"] in landscape.EXCLUDED]
-        if len({results[model].seeds[0] for model in models}) > 1:  # these start from different weights
-            far = list(models)
-        found = landscape.study_landscape(models, paths_of, far, dataset.train, dataset.classes)
-        drawn.append([table.assign(study=name) for table in found])
-    columns = landscape.TRAJECTORY_COLUMNS, landscape.SURFACE_COLUMNS
-    trajectories, surface = (
-        pd.concat([table for table in tables if len(table)] or tables, ignore_index=True)[list(names)]
-        for tables, names in zip(zip(*drawn, strict=True), columns, strict=True)
-    )
-    return trajectories, surface
+        found = {model: results[model] for model in study.models}
+        networks = {(result.settings.hidden_layers, result.settings.activation) for result in found.values()}
+        spanning = [m for m, result in found.items() if result.metrics["status"] not in landscape.EXCLUDED]
+        if len(networks) > 1 or len({result.seeds[0] for result in found.values()}) > 1 or not spanning:
+            continue
+        trajectories = {
+            model: read_array(result.folder / "trajectory.npy") for model, result in found.items()
+        }
+        ((hidden_layers, activation),) = networks
+        widths = (dataset.train.images[0].size, *hidden_layers, dataset.classes)
+        tables = landscape.study_landscape(trajectories, spanning, dataset.train, widths, activation)
+        drawn.append([table.assign(study=name) for table in tables])
+    drawn = drawn or [[pd.DataFrame(columns=names) for names in columns]]
+    trajectories, surface = (pd.concat(tables, ignore_index=True) for tables in zip(*drawn, strict=True))
+    return trajectories[columns[0]], surface[columns[1]]

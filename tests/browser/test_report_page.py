@@ -16,7 +16,7 @@ pytestmark = pytest.mark.browser
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
     folder = tmp_path_factory.mktemp("page")
-    render.write_report(*example(), folder, CLASSES)
+    render.write_report(*example(), folder)
     return folder
 
 

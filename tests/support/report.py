@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from descent.config import Params
-from descent.data import Split
+from descent.config import Params, Preprocess
+from descent.data import Dataset, Split
 from descent.metrics import EPOCH_METRICS
+from descent.report.captions import Caption
 from descent.report.format import markdown
-from descent.report.sentences import Answer, Caption, Contents, StudyTable
+from descent.report.sentences import Answer, Contents, StudyTable
 from descent.report.tables import Tables
 from tests.support.results import make_params
 
@@ -26,8 +27,7 @@ class Example(NamedTuple):
     params: Params
     tables: Tables
     contents: Contents
-    samples: Split
-    test: Split
+    dataset: Dataset
 
 
 def example(models: int = 3, seeds: int = 2) -> Example:
@@ -58,7 +58,7 @@ def example(models: int = 3, seeds: int = 2) -> Example:
     )
     random = np.random.default_rng(0)
     images = Split(random.integers(0, 255, (20, 14, 14), dtype=np.uint8), np.arange(20, dtype=np.uint8) % 5)
-    return Example(params, tables, _contents(names), images, images)
+    return Example(params, tables, _contents(names), Dataset(images, images, images, CLASSES))
 
 
 def svg_widths(folder: Path) -> dict[str, float]:
@@ -167,39 +167,32 @@ def _sweep() -> pd.DataFrame:
 def _contents(names: list[str]) -> Contents:
     labels = {name: name if _status(name, names) == "learned" else f"{name} (diverged)" for name in names}
     kinds = ("study-curves", "study-movement", "study-trajectories", "sweep", f"{names[0]}-mistakes")
+    headings = ["model", "learning rate", "validation accuracy", "status", "updates"]
+    rows = [[name, "0.001", "97.62 ± 0.10 %", _status(name, names), "125,000"] for name in names]
     answer = Answer(
         study="study",
         question=markdown(QUESTION),
         answer="learning rate 0.001 <b>",
         models=names[:1],
         headline=f"Learning rate 0.001 (`{names[0]}`) performed best.",
+        table=StudyTable(headings, rows, "Mean over 2 seeds ± standard deviation."),
         evidence=["The lead is significant."],
         reasons=[f"`{name}`: steps of a suitable size." for name in names],
         limits=["Nothing else was tried."],
     )
-    headings = [
-        "model",
-        "learning rate",
-        "validation accuracy",
-        "status",
-        "updates",
-        "training loss",
-        "test accuracy",
-    ]
-    rows = [
-        [name, "0.001", "97.62 ± 0.10 %", _status(name, names), "125,000", "0.00719", "97.77 ± 0.10 %"]
-        for name in names
-    ]
     return Contents(
         title="How the learning rate affects gradient descent",
         introduction=["Small steps win."],
         network="A network 196 → 5. An epoch is 7 updates.",
         answers=[answer],
-        tables={"study": StudyTable(headings, rows, "Mean over 2 seeds ± standard deviation.")},
-        captions={
-            kind: Caption(f"Title of {kind}", f"Text of {kind}.", f'Words for "{kind}" <i>') for kind in kinds
+        captions={kind: Caption(f'Title of "{kind}" <i>', f"Text of {kind}.") for kind in kinds},
+        method={
+            "split": Preprocess(training_images=20, validation_images=20, seed=0),
+            "classes": 5,
+            "surface": True,
+            "tuned": ["model_0"],
+            "sweep_epochs": 1,
+            "unused": ["model_9"],
         },
-        notes={},
-        method=["By rule."],
         labels=labels,
     )

@@ -109,15 +109,14 @@ def answers(params: Params, comparison: pd.DataFrame) -> list[dict[str, Any]]:
     for name, study in params.studies.items():
         rows = comparison[comparison.study == name]
         winner = tables.best(rows)
-        accuracy = rows.set_index("model").validation_accuracy_mean
         found.append(
             {
                 "question": study.question,
                 "answer": tables.answer(rows),
                 "fixed": _fixed(rows),
-                "model": winner,
+                "model": None if winner is None else winner.model,
                 "tie": len(tables.tied(rows)) > 1,
-                "accuracy": None if winner is None else float(accuracy[winner]),
+                "accuracy": None if winner is None else float(winner.validation_accuracy_mean),
             }
         )
     return found

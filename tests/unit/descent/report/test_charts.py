@@ -129,8 +129,8 @@ def live_charts():
         "trajectories": charts.trajectories(made.tables.trajectories, made.tables.surface, models),
         "sweep": charts.sweep_heat_map(rates.cells(made.tables.sweep), comparison, models),
         "confusion": charts.confusion_matrix(made.tables.confusion, CLASSES),
-        "mistakes": charts.worst_mistakes(made.tables.mistakes, made.test.images, CLASSES),
-        "samples": charts.sample_images(*made.samples, CLASSES),
+        "mistakes": charts.worst_mistakes(made.tables.mistakes, made.dataset.test.images, CLASSES),
+        "samples": charts.sample_images(*made.dataset.train, CLASSES),
     }
 
 
@@ -246,7 +246,7 @@ def test_class_names_take_the_place_of_numbers():
     made = example()
     pictures = (
         text(charts.confusion_matrix(made.tables.confusion, CLASSES)),
-        text(charts.sample_images(*made.samples, CLASSES)),
+        text(charts.sample_images(*made.dataset.train, CLASSES)),
     )
     assert all("Trouser" in picture and "Dress &lt;b&gt;" in picture for picture in pictures)
 

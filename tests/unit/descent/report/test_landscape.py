@@ -5,10 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from descent.config import Model
 from descent.report import landscape
 from descent.report.landscape import ASPECT, Frame, frame_around, levels, regions
-from tests.support.results import make_params, noise_dataset
+from tests.support.results import noise_dataset
 
 WIDTHS = (12, 7, 5, 3)
 SIZE = sum((a + 1) * b for a, b in zip(WIDTHS, WIDTHS[1:], strict=False))
@@ -86,37 +85,20 @@ def test_every_activation_of_params_has_a_surface():
     assert set(accepted) == set(landscape.ACTIVATION_FUNCTIONS) == set(ACTIVATIONS)
 
 
-def study(excluded=(), **changes):
-    """Compute the landscape of three models that move 1, 0.001 and 1e12 far."""
-    names = ("long", "short", "gone")
-    rates = {name: {"learning_rate": 0.1 * (place + 1)} for place, name in enumerate(names)}
-    models = make_params({name: rates[name] | changes.get(name, {}) for name in names}).models
-    random, size = np.random.default_rng(3), 24 * 3 + 3 + 3 * 5 + 5
-    start = random.normal(0, 0.3, size)
-    paths = {
-        name: (start + np.vstack([0 * start, *np.cumsum(random.normal(0, far, (4, size)), axis=0)])).astype(
-            np.float32
-        )
-        for name, far in zip(names, (1, 0.001, 1e12), strict=True)
-    }
-    return landscape.study_landscape(models, paths, excluded, noise_dataset().train, 5)
-
-
 def test_excluded_models_are_projected_but_span_no_plane():
-    projected, _ = study(excluded=["gone"])
+    random, widths = np.random.default_rng(3), (24, 3, 5)
+    start = random.normal(0, 0.3, 24 * 3 + 3 + 3 * 5 + 5)
+    steps = {
+        name: random.normal(0, far, (4, 95)) for name, far in (("long", 1), ("short", 0.001), ("gone", 1e12))
+    }
+    paths = {
+        name: (start + np.vstack([0 * start, *np.cumsum(step, axis=0)])).astype(np.float32)
+        for name, step in steps.items()
+    }
+    projected, _ = landscape.study_landscape(paths, ["long", "short"], noise_dataset().train, widths, "relu")
     assert len(projected) == 3 * 5 and (projected[projected.epoch == 0][["x", "y"]] == 0).all(axis=None)
     last = projected[projected.epoch == 4].set_index("model").explained
     assert last["long"] > 0.5 > last["gone"]
-    assert all(table.empty for table in study(excluded=["long", "short", "gone"]))
-
-
-def test_different_networks_have_no_landscape():
-    projected, surface = study(gone={"activation": "tanh"})
-    assert projected.empty and surface.empty
-    assert list(surface.columns) == list(landscape.SURFACE_COLUMNS[1:])
-    assert not landscape.same_network(
-        [Model(batch_size=8, learning_rate=1), Model(batch_size=8, learning_rate=1, activation="elu")]
-    )
 
 
 def test_frame_contains_its_points_in_equal_units():

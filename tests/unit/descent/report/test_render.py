@@ -8,19 +8,19 @@ import pandas as pd
 import pytest
 
 from descent.report import render
-from tests.support.report import CLASSES, QUESTION, example, svg_widths
+from tests.support.report import QUESTION, example, svg_widths
 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
-    render.write_report(*example(), folder, CLASSES)
+    render.write_report(*example(), folder)
     return folder
 
 
 @pytest.fixture(scope="module")
 def figures():
-    return render.figures(*example(), CLASSES)
+    return render.figures(*example())
 
 
 class Page(HTMLParser):
@@ -51,7 +51,7 @@ def page(written):
 
 @pytest.mark.slow  # every figure once more
 def test_all_files_have_the_same_bytes_when_written_again(written, tmp_path):
-    render.write_report(*example(), tmp_path, CLASSES)
+    render.write_report(*example(), tmp_path)
     files = sorted(path.relative_to(written) for path in written.rglob("*") if path.is_file())
     assert files == sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file())
     assert [path for path in files if (written / path).read_bytes() != (tmp_path / path).read_bytes()] == []
@@ -68,7 +68,7 @@ def test_the_page_has_every_text_of_the_markdown(written, page):
     for line in text.splitlines():
         if line and not line.startswith(("<picture", "|")):
             words = re.sub(r"^(#+|-) ", "", line)
-            assert render.plain(words).replace("\n", " ") in " ".join(page.text.split()), line
+            assert " ".join(render.plain(words).split()) in " ".join(page.text.split()), line
     for cell in re.findall(r"(?<=\| )[^|]+(?= \|)", text):
         assert render.plain(cell) in page.text
 
@@ -81,7 +81,7 @@ def test_the_page_has_a_live_chart_for_every_picture_of_the_markdown(written, pa
 
 def test_a_figure_names_the_models_whose_lines_or_symbols_it_shows(figures):
     names = set(example().params.models)
-    assert {name: figure.models for name, figure in figures.items() if figure.models} == {
+    assert {name: set(figure.models) for name, figure in figures.items() if figure.models} == {
         name: names for name in ("study-curves", "study-movement", "study-trajectories", "sweep")
     }
 
@@ -109,7 +109,7 @@ def test_markdown_and_page_make_nothing_of_params_yaml_live(written, page):
 def test_html_in_the_texts_stays_text(figures):
     contents = example().contents
     contents = contents._replace(
-        title="<img src=x> and <b>bold</b>", method=["<picture><img src=y></picture>"]
+        title="<img src=x> and <b>bold</b>", network="<picture><img src=y></picture>"
     )
     page = Page(render.report_page(contents, figures, ["model_0"]))
     assert "img" not in page.tags and "picture" not in page.tags and "<b>bold</b>" in page.text
@@ -131,7 +131,7 @@ def test_anchors_are_those_of_github():
 def test_a_picture_has_both_themes_and_its_words_escaped(figures):
     html = render.picture(figures["sweep"])
     assert 'srcset="figures/sweep-dark.svg"' in html and 'src="figures/sweep.svg"' in html
-    assert 'alt="Words for &quot;sweep&quot; &lt;i&gt;"' in html
+    assert 'alt="Title of &quot;sweep&quot; &lt;i&gt;: model_0, model_1 and model_2"' in html
 
 
 def test_the_page_may_load_nothing_from_a_network(written):
@@ -154,7 +154,7 @@ def test_data_of_the_page_is_strict_json(written):
 @pytest.mark.slow  # 40 models in every figure, drawn in two themes
 def test_forty_models_are_all_named_and_figures_keep_their_width(written, tmp_path):
     made = example(models=40)
-    names, figures = list(made.params.models), render.figures(*made, CLASSES)
+    names, figures = list(made.params.models), render.figures(*made)
     render.write_figures(tmp_path, figures.values(), names)
     assert svg_widths(tmp_path) == pytest.approx(svg_widths(written / "figures"), rel=0.1)
     curves = (tmp_path / "study-curves.svg").read_text()
@@ -202,14 +202,9 @@ def test_one_model_with_one_seed_and_no_sweep_is_rendered(tmp_path):
     assert "figures/study-curves.svg" in (tmp_path / "report.md").read_text()
 
 
-def test_a_study_without_trajectories_has_its_note():
+def test_a_study_without_trajectories_says_so():
     made = example(models=1)
-    captions = {
-        name: caption for name, caption in made.contents.captions.items() if name != "study-trajectories"
-    }
-    contents = made.contents._replace(
-        captions=captions, notes={"study": "The networks have different shapes."}
-    )
-    tables = made.tables._replace(surface=made.tables.surface.iloc[:0])
-    figures = render.figures(*made._replace(contents=contents, tables=tables))
-    assert "The networks have different shapes." in render.report_markdown(contents, figures)
+    figures = render.figures(*made)
+    assert "No trajectories are drawn" not in render.report_markdown(made.contents, figures)
+    del figures["study-trajectories"]
+    assert "No trajectories are drawn" in render.report_markdown(made.contents, figures)

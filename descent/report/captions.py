@@ -1,0 +1,167 @@
+"""The words below the figures, derived from the tables; texts are Markdown, as in sentences.py."""
+
+import math
+from typing import NamedTuple
+
+import pandas as pd
+
+from descent.data import Dataset
+from descent.rates import best_rates, cells, scaling
+from descent.report import landscape
+from descent.report.format import (
+    STATUS_SIGNS,
+    capital,
+    code,
+    count,
+    counted,
+    listed,
+    markdown,
+    percent,
+    percent_range,
+    rate,
+)
+from descent.report.tables import Tables, best
+
+AT_THE_RING = 0.05
+"""A trajectory of at most this share of the longest does not leave the mark of the start."""
+
+MOVEMENT_EXPLAINED = (
+    "The gradient norm is the slope of the training loss where the weights are. The distance is the "
+    "Euclidean distance of all weights from their initial values; a logarithmic scale has no place for its 0 "
+    "at the start. "
+)
+
+
+class Caption(NamedTuple):
+    """The words of a figure: the heading, and the text below it."""
+
+    title: str
+    text: str
+
+
+def captions(tables: Tables, studies: dict[str, pd.DataFrame], dataset: Dataset) -> dict[str, Caption]:
+    """Write the captions of all figures that can be drawn.
+
+    Args:
+        tables: The report's tables.
+        studies: The rows of the comparison of each study.
+        dataset: Names the classes.
+
+    Returns:
+        By the figure's name, in the order of the report: for each study `<study>-curves`, `<study>-movement`
+        and `<study>-trajectories`, then `sweep`, then `<model>-mistakes` for the best of all models.
+    """
+    found: dict[str, Caption] = {}
+    for study, rows in studies.items():
+        lines = "Each line is one run."
+        if rows.seeds.max() > 1:
+            seeds = " or ".join(map(str, sorted(rows.seeds.unique())))
+            lines = f"Lines are medians over {seeds} seeds, bands reach from the lowest to the highest."
+        explained = "" if found else MOVEMENT_EXPLAINED
+        below = "Above, models are compared after equally many epochs, below after equally many updates. "
+        found[f"{study}-curves"] = Caption("Learning curves", below * (rows.updates.nunique() > 1) + lines)
+        found[f"{study}-movement"] = Caption("Gradient norm and distance from the start", explained + lines)
+        projected = tables.trajectories[tables.trajectories.study == study]
+        if len(projected):
+            seed = tables.history[tables.history.model == rows.model.iloc[0]].seed.iloc[0]
+            found[f"{study}-trajectories"] = trajectories_caption(rows, projected, seed)
+    if tables.sweep is not None:
+        found["sweep"] = sweep_caption(tables.sweep)
+    winner = best(tables.comparison.drop_duplicates("model"))
+    if winner is not None:
+        matrix = tables.confusion[tables.confusion.model == winner.model]
+        found[f"{winner.model}-mistakes"] = mistakes_caption(winner.model, winner.best_seed, matrix, dataset)
+    return found
+
+
+def trajectories_caption(rows: pd.DataFrame, projected: pd.DataFrame, seed: int) -> Caption:
+    """Describe a study's trajectories over the loss surface."""
+    text = (
+        f"The weights of the runs of seed {seed}, with a mark after each epoch; all start at the ring. Of "
+        "all planes through the start, this one shows most of the movement; its colours are the training "
+        "loss."
+    )
+    far = rows.model[rows.status.isin(landscape.EXCLUDED)]
+    if len(far):
+        leave = "leaves" if len(far) == 1 else "leave"
+        text += f" {listed(code(far))} {leave} the picture: only the direction is shown."
+    ends = projected[(projected.epoch == projected.epoch.max()) & ~projected.model.isin(far)]
+    lengths = ends.x.pow(2).add(ends.y**2).pow(0.5)
+    for model in ends.model[lengths < AT_THE_RING * lengths.max()]:
+        text += f" `{model}` hardly leaves the ring."
+    shares = ends.explained.dropna()
+    if len(shares):
+        share = percent_range(shares.min(), shares.max(), 1)
+        text += f" The plane explains {share} of the squared distances from start to end."
+    return Caption("Trajectories over the loss surface", text)
+
+
+def sweep_caption(sweep: pd.DataFrame) -> Caption:
+    """Describe the heat map of the sweep."""
+    table, seeds, optimizers = cells(sweep), sweep.seed.nunique(), sweep.groupby("optimizer", sort=False)
+    mean = f", mean of {seeds} seeds" if seeds > 1 else ""
+    text = f"Validation accuracy in percent after {counted(int(sweep.epochs.max()), 'epoch')}{mean}."
+    signs = [f"{sign} {status}" for status, sign in STATUS_SIGNS.items() if (table.status == status).any()]
+    if signs:
+        text += f" A sign stands for runs that learned nothing: {listed(signs)}."
+    top = table.loc[table.validation_accuracy.idxmax()]
+    text += (
+        f" The highest is {percent(top.validation_accuracy)}, at batch size {count(top.batch_size)} and "
+        f"learning rate {rate(top.learning_rate)}. The best learning rate of each row is framed; symbols "
+        "mark the models of the studies."
+    )
+    for name, rows in optimizers:
+        if rows.batch_size.nunique() > 1:
+            text += f" {capital(f'with {name}, ' * (len(optimizers) > 1) + scaling_text(rows))}"
+    return Caption("Sweep of batch size and learning rate", text)
+
+
+def scaling_text(sweep: pd.DataFrame) -> str:
+    """Say how the best learning rate changes with the batch size, for one optimizer."""
+    found = best_rates(sweep)
+    law = scaling(found)
+    if law is None:
+        return (
+            "the grid does not show how the best learning rate depends on the batch size: fewer than two "
+            "batch sizes learned and have it inside the grid."
+        )
+    rates = found.set_index("batch_size").learning_rate
+    power = f"{law.exponent:.2f}".replace("-", "−")
+    power += "" if math.isnan(law.error) else f" ± {law.error:.2f} (standard error)"
+    change = f"{'rises' if law.exponent > 0 else 'falls'} as the batch size to the power of {power}"
+    if not math.isnan(law.error) and abs(law.exponent) <= 2 * law.error:  # about 95 % of what chance makes
+        change = f"changes with the batch size by no more than chance would have it (to the power of {power})"
+    text = (
+        f"from batch size {count(law.smallest)} to {count(law.largest)} the best learning rate goes from "
+        f"{rate(rates[law.smallest])} to {rate(rates[law.largest])}. Interpolated between the cells, it "
+        f"{change}."
+    )
+    used = found.batch_size[(found.status == "learned") & found.refined.notna()]
+    left_out = [count(size) for size in sorted(set(sweep.batch_size) - set(used))]
+    if left_out:
+        text += (
+            f" Left out: {listed(left_out)}, where no run learned or the best learning rate is at an edge "
+        )
+        text += "of the grid."
+    return text
+
+
+def mistakes_caption(model: str, seed: int, matrix: pd.DataFrame, dataset: Dataset) -> Caption:
+    """Describe the confusion matrix and the worst mistakes of a model."""
+    wrong = matrix[(matrix.true != matrix.predicted) & (matrix.images > 0)]
+    total = count(matrix.images.sum())
+    text = f"It has the highest validation accuracy of all models. Its best run (seed {seed})"
+    if wrong.empty:
+        text += f" classifies all {total} test images correctly."
+    else:
+        most = wrong.sort_values("images", ascending=False, kind="stable").iloc[0]
+        true, predicted = (
+            f"class {label}" if dataset.numbered else markdown(dataset.class_names[label])
+            for label in (most.true, most.predicted)
+        )
+        text += (
+            f" misclassifies {count(wrong.images.sum())} of {total} test images; most often, "
+            f"{counted(most.images, 'time')}, {true} is classified as {predicted}. The images shown are "
+            "those whose true class got the lowest probability."
+        )
+    return Caption(f"Images that `{model}` misclassifies", text)
