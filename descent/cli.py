@@ -122,7 +122,7 @@ def _checksum(options: argparse.Namespace) -> None:
     from pathlib import Path
     from tempfile import TemporaryDirectory
 
-    from descent import config, data, datasets, fetch
+    from descent import config, data, datasets, errors, fetch
 
     source = options.source
     if error := datasets.source_error(source):
@@ -132,22 +132,21 @@ def _checksum(options: argparse.Namespace) -> None:
     try:
         with TemporaryDirectory() as folder, contextlib.redirect_stdout(None):
             copied = fetch.copy_source(source, None, Path(folder))
-            raw = data.open_raw(copied, Path(folder))
-            height, width = raw.read_images()[0].shape[1:]
+            raw = data.read_raw(copied, Path(folder))
     except fetch.Unavailable as error:
         sys.exit(f"{fetch.public_url(source)}: {error}")
-    except (data.InvalidData, OSError) as error:
+    except (errors.UserError, OSError) as error:
         text = str(error)
-        for copy in (f"{folder}/images.zip", f"{folder}/images.npz", folder):  # gone by now
+        for copy in (f"{folder}/{data.NPZ}", folder):  # gone by now
             text = text.replace(copy, fetch.public_url(source))
         sys.exit(text)
-    images, own_test = len(raw.labels), raw.test_labels is not None
-    test = max(1, images // 6) if raw.test_labels is None else len(raw.test_labels)
-    tested = f"{test:,} test images besides" if own_test else f"{test:,} of them become test images"
-    most = images if own_test else images - test
+    images, height, width = raw.train.images.shape
+    test = len(raw.test.labels) if raw.test else max(1, images // 6)
+    tested = f"{test:,} test images besides" if raw.test else f"{test:,} of them become test images"
+    most = images if raw.test else images - test
     print(f"# {images:,} images of {width} x {height} pixels in {len(raw.class_names)} classes; {tested}")
     print(f"# preprocess: training_images + validation_images can be at most {most}")
-    print(config.own_dataset_entry(source, copied.published, None if own_test else test), end="")
+    print(config.own_dataset_entry(source, copied.published, None if raw.test else test), end="")
 
 
 def _verify(options: argparse.Namespace) -> None:

@@ -4,11 +4,12 @@ A folder of images has a subfolder for each class: `<class>/<image>`, or `train/
 `test/<class>/<image>`. A zip or tar archive of such a folder is the same dataset.
 """
 
+import io
 import json
 import math
 import tarfile
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -20,10 +21,10 @@ from descent import paths
 from descent.errors import UsageError, UserError
 from descent.files import write_array, write_json
 
-NPZ, ZIP = "images.npz", "images.zip"
+NPZ = "images.npz"
 """The file in data/raw/ of a dataset that is no IDX files."""
 
-NPZ_ARRAYS = ("images", "labels", "test_images", "test_labels")
+NPZ_ARRAYS = ["images", "labels", "test_images", "test_labels"]
 
 IDX_UNSIGNED_BYTE = 0x08
 """The only type of number in MNIST's files: http://yann.lecun.com/exdb/mnist/, "The IDX file format"."""
@@ -83,12 +84,7 @@ class Split(NamedTuple):
 class Dataset(NamedTuple):
     """The images to train on, to select by, and to report on.
 
-    Attributes:
-        train: The images to train on.
-        validation: The images to select by.
-        test: The images to report on.
-        class_names: One per label, from 0 up; empty if the labels are all that is known.
-        title: The dataset's name for readers.
+    There is a class name for each label from 0 up, or none; the title is the dataset's name for readers.
     """
 
     train: Split
@@ -116,16 +112,13 @@ class Dataset(NamedTuple):
 class RawDataset(NamedTuple):
     """The description of what is in data/raw/, where it is the file dataset.json.
 
+    What has no line here is as in `datasets.KnownDataset`.
+
     Attributes:
         name: What `data` in params.yaml says.
-        title: The dataset's name for readers.
-        format: `idx` for four IDX files, `npz` for images.npz, `images` for images.zip.
-        class_names: One per label, from 0 up; None if the files decide.
+        format: `idx` for four IDX files, `npz` for images.npz.
+        class_names: One per label; None if the files decide.
         test_images: How many test images are drawn; None if the files have their own.
-        transposed: Whether the IDX files have rows and columns exchanged.
-        first_label: The label of the first class in the IDX files.
-        licence: Of a known dataset.
-        citation: Of a known dataset.
         published: The checksum, or checksums, by which the files were verified.
         files: The SHA-256 of each file.
     """
@@ -161,59 +154,48 @@ def read_description(folder: Path = paths.RAW) -> RawDataset:
 
 
 class RawData(NamedTuple):
-    """The content of the files in data/raw/; labels start at 0.
+    """The content of the files in data/raw/; labels start at 0."""
 
-    Attributes:
-        labels: (n,) of the images to be split.
-        test_labels: (n,) of the test images; None if there are no test images of their own.
-        class_names: One per label.
-        read_images: A function that returns images (n, height, width) uint8, and test images or None.
-    """
-
-    labels: np.ndarray
-    test_labels: np.ndarray | None
+    train: Split
+    test: Split | None  # None where test images are to be drawn from the others
     class_names: tuple[str, ...]
-    read_images: Callable[[], tuple[np.ndarray, np.ndarray | None]]
 
 
 class _Part(NamedTuple):
     """Images and their labels as they are in files, and where both stand."""
 
+    images: np.ndarray
     labels: np.ndarray
-    label_place: Path | str
-    read_images: Callable[[], np.ndarray]
     image_place: Path | str
+    label_place: Path | str
 
 
-def open_raw(description: RawDataset, folder: Path = paths.RAW) -> RawData:
-    """Read and validate the labels in data/raw/; images are read later.
+def read_raw(description: RawDataset, folder: Path = paths.RAW) -> RawData:
+    """Read and validate what is in data/raw/.
 
     Raises:
         InvalidData: A file is missing or damaged, or its content cannot be used.
     """
+    parts = _npz_parts(folder / NPZ) if description.format == "npz" else _idx_parts(folder)
     names, first = description.class_names, description.first_label
-    if description.format == "images":
-        names, parts = _zip_parts(folder / ZIP, names or ())
-    else:
-        parts = _npz_parts(folder / NPZ) if description.format == "npz" else _idx_parts(folder)
+    if parts[0].labels.dtype.kind == "U":
+        names, parts = _numbered(parts, names)
     names = _class_names(parts, names, first)
-
-    def read_images() -> tuple[np.ndarray, np.ndarray | None]:
-        arrays = _read_images(parts)
-        if description.transposed:
-            arrays = [np.ascontiguousarray(array.transpose(0, 2, 1)) for array in arrays]
-        return arrays[0], arrays[1] if len(arrays) > 1 else None
-
+    _validate_images(parts)
     kind = np.uint8 if len(names) <= 256 else np.uint16
-    train, *test = ((part.labels - first).astype(kind) for part in parts)
-    return RawData(train, test[0] if test else None, names, read_images)
+    splits = []
+    for images, labels, *_ in parts:
+        if description.transposed:
+            images = np.ascontiguousarray(images.transpose(0, 2, 1))
+        splits.append(Split(images, (labels - first).astype(kind)))
+    return RawData(splits[0], splits[1] if len(splits) > 1 else None, names)
 
 
 def _idx_parts(folder: Path) -> list[_Part]:
     parts = []
     for part in ("train", "t10k"):
         images, labels = folder / f"{part}-images-idx3-ubyte", folder / f"{part}-labels-idx1-ubyte"
-        parts.append(_Part(read_idx(labels, 1), labels, partial(read_idx, images, 3), images))
+        parts.append(_Part(read_idx(images, 3), read_idx(labels, 1), images, labels))
     return parts
 
 
@@ -222,68 +204,32 @@ def _npz_parts(path: Path) -> list[_Part]:
         with np.load(path, allow_pickle=False) as archive:
             keys = archive.files
             arrays = {key: archive[key] for key in NPZ_ARRAYS if key in keys}
-    if list(arrays) not in (list(NPZ_ARRAYS), list(NPZ_ARRAYS[:2])):
+    if list(arrays) not in (NPZ_ARRAYS, NPZ_ARRAYS[:2]):
         raise InvalidData(
             f"{path}: has the arrays {', '.join(keys) or 'nothing'}; accepted: images and labels, with or "
             "without test_images and test_labels"
         )
     return [
-        _Part(arrays[labels], f"{path}: {labels}", partial(arrays.__getitem__, images), f"{path}: {images}")
+        _Part(arrays[images], arrays[labels], f"{path}: {images}", f"{path}: {labels}")
         for images, labels in zip(list(arrays)[::2], list(arrays)[1::2], strict=True)
     ]
 
 
-def _zip_parts(path: Path, names: Sequence[str]) -> tuple[tuple[str, ...], list[_Part]]:
-    """Return the names of the classes, those of the subfolders if none are given, and the parts."""
-    parts: list[_Part] = []
-    with _reading(path), zipfile.ZipFile(path) as archive:
-        files = {file: file.split("/")[-2] for file in archive.namelist()}
-        has_test = next(iter(files)).count("/") == 2
-    for part in ("train/", "test/") if has_test else ("",):
-        place = f"{path}: {part[:-1]}" if part else str(path)
-        members = [file for file in files if file.startswith(part)]
-        folders = [files[member] for member in members]
-        names = names or sorted(set(folders))
-        if not set(folders) <= set(names) or (not parts and set(folders) != set(names)):
-            found = ", ".join(sorted(set(folders)))
-            raise InvalidData(f"{place}: has the subfolders {found}; accepted: {', '.join(names)}")
-        labels = np.array([names.index(name) for name in folders])
-        parts.append(_Part(labels, place, partial(_decode, path, members), place))
-    if not 2 <= len(names) <= MAX_CLASSES:
-        raise InvalidData(
-            f"{path}: has {len(names)} subfolders; accepted: 2 to {MAX_CLASSES}, one for each class"
-        )
-    return tuple(names), parts
-
-
-def _decode(path: Path, members: Sequence[str]) -> np.ndarray:
-    """Decode images of images.zip to gray values (n, height, width) uint8, all of the size of the first."""
-    images: list[np.ndarray] = []
-    with _reading(path), zipfile.ZipFile(path) as archive:
-        for member in members:
-            image = _gray(archive, member)
-            if images and image.shape != images[0].shape:
-                found, wanted = _size(image.shape[::-1]), _size(images[0].shape[::-1])
-                raise InvalidData(
-                    f"{path}: {member}: is {found} pixels; accepted: {wanted}, as {members[0]} is"
-                )
-            images.append(image)
-    return np.stack(images)
-
-
-def _gray(archive: zipfile.ZipFile, member: str) -> np.ndarray:
-    from PIL import Image, ImageOps
-
-    place = f"{archive.filename}: {member}"
-    with _reading(place, "is damaged or of another kind; accepted: PNG and JPEG files"):
-        with archive.open(member) as file, Image.open(file, formats=("PNG", "JPEG")) as image:
-            if max(image.size) > MAX_SIZE:
-                raise InvalidData(
-                    f"{place}: is {_size(image.size)} pixels; accepted: at most {MAX_SIZE} x {MAX_SIZE}"
-                )
-            if image.mode not in MODES:
-                raise InvalidData(f"{place}: has pixels of kind {image.mode}; accepted: 8 bits per channel")
-            return np.asarray(ImageOps.exif_transpose(image).convert("L"))
+def _numbered(parts: Sequence[_Part], names: tuple[str, ...] | None) -> tuple[tuple[str, ...], list[_Part]]:
+    """Replace labels that are names of classes by numbers, in the order of `names`, or else sorted."""
+    names = names or tuple(np.unique(parts[0].labels).tolist())
+    numbers = {name: number for number, name in enumerate(names)}
+    if not 2 <= len(names) <= MAX_CLASSES or not all(map(str.isprintable, names)):
+        accepted = f"2 to {MAX_CLASSES} printable names"
+        raise InvalidData(f"{parts[0].label_place}: has {len(names)} classes; accepted: {accepted}")
+    for part in parts:
+        found = set(part.labels.tolist())
+        if not found <= numbers.keys() or (part is parts[0] and found < numbers.keys()):
+            classes = ", ".join(sorted(found))
+            raise InvalidData(f"{part.label_place}: has the classes {classes}; accepted: {', '.join(names)}")
+    return names, [
+        part._replace(labels=np.array([numbers[name] for name in part.labels.tolist()])) for part in parts
+    ]
 
 
 def read_folder(source: Path | IO[bytes], place: str) -> dict[str, bytes]:
@@ -302,7 +248,7 @@ def read_folder(source: Path | IO[bytes], place: str) -> dict[str, bytes]:
     found: dict[tuple[str, ...], bytes] = {}
     strangers, size = [], 0
     with _reading(place, f"is damaged or no dataset; accepted: {DATASET_FORMATS}"):
-        for name, length, read in _members(source):
+        for name, length, read in members(source):
             parts = PurePosixPath(name).parts
             if any(part.startswith(".") or part in IGNORED for part in parts):
                 continue
@@ -332,8 +278,46 @@ def read_folder(source: Path | IO[bytes], place: str) -> dict[str, bytes]:
     return dict(sorted(named.items(), key=lambda item: item[0].encode()))
 
 
-def _members(source: Path | IO[bytes]) -> Iterator[tuple[str, int, Callable[[], bytes]]]:
-    """Yield the name, the size and a reader of each file."""
+def npz_content(files: Mapping[str, bytes], place: str) -> bytes:
+    """Return the content of an .npz file with the images of `read_folder`, in gray; labels are class names.
+
+    Raises:
+        InvalidData: An image is damaged, or of another size than the first one.
+    """
+    arrays: dict[str, Any] = {}
+    first = None
+    for name, content in files.items():
+        image = _gray(content, f"{place}: {name}")
+        first = image if first is None else first
+        if image.shape != first.shape:
+            found, wanted = _size(image.shape[::-1]), _size(first.shape[::-1])
+            accepted = f"{wanted}, as {next(iter(files))} is"
+            raise InvalidData(f"{place}: {name}: is {found} pixels; accepted: {accepted}")
+        *part, class_name, _ = name.split("/")
+        prefix = "test_" if part == ["test"] else ""
+        arrays.setdefault(f"{prefix}images", []).append(image)
+        arrays.setdefault(f"{prefix}labels", []).append(class_name)
+    archive = io.BytesIO()
+    np.savez(archive, **arrays)
+    return archive.getvalue()
+
+
+def _gray(content: bytes, place: str) -> np.ndarray:
+    from PIL import Image, ImageOps
+
+    with _reading(place, "is damaged or of another kind; accepted: PNG and JPEG files"):
+        with Image.open(io.BytesIO(content), formats=("PNG", "JPEG")) as image:
+            if max(image.size) > MAX_SIZE:
+                raise InvalidData(
+                    f"{place}: is {_size(image.size)} pixels; accepted: at most {MAX_SIZE} x {MAX_SIZE}"
+                )
+            if image.mode not in MODES:
+                raise InvalidData(f"{place}: has pixels of kind {image.mode}; accepted: 8 bits per channel")
+            return np.asarray(ImageOps.exif_transpose(image).convert("L"))
+
+
+def members(source: Path | IO[bytes]) -> Iterator[tuple[str, int, Callable[[], bytes]]]:
+    """Yield the name, the size and a reader of each file of a folder, or of a zip or tar archive."""
     if isinstance(source, Path):
         for file in source.rglob("*"):
             name = file.relative_to(source).as_posix()
@@ -360,13 +344,13 @@ def _members(source: Path | IO[bytes]) -> Iterator[tuple[str, int, Callable[[], 
 
 def _class_names(parts: Sequence[_Part], names: tuple[str, ...] | None, first: int = 0) -> tuple[str, ...]:
     """Validate the labels; return the names of the classes, numbers if there are none."""
-    for labels, place, *_ in parts:
+    for _, labels, _, place in parts:
         if labels.ndim != 1 or not len(labels) or not np.issubdtype(labels.dtype, np.integer):
             found = f"{labels.dtype}, {_size(labels.shape)}"
             raise InvalidData(f"{place}: is {found}; accepted: whole numbers, one for each image")
     count = len(names) if names else int(max(part.labels.max() for part in parts)) + 1 - first
     highest = first + min(count, MAX_CLASSES) - 1
-    for labels, place, *_ in parts:
+    for _, labels, _, place in parts:
         if (wrong := (labels < first) | (labels > highest)).any():
             where = int(np.argmax(wrong))
             raise InvalidData(
@@ -384,24 +368,19 @@ def _class_names(parts: Sequence[_Part], names: tuple[str, ...] | None, first: i
     return tuple(map(str, range(count)))
 
 
-def _read_images(parts: Sequence[_Part]) -> list[np.ndarray]:
-    """Read the images of each part, (n, height, width) uint8, all of one size."""
-    arrays: list[np.ndarray] = []
-    for part in parts:
-        images, place = part.read_images(), part.image_place
-        size = arrays[0].shape[1:] if arrays else images.shape[1:]
+def _validate_images(parts: Sequence[_Part]) -> None:
+    """Validate the images of each part: (n, height, width) uint8, all of one size, one for each label."""
+    first = parts[0].images
+    for images, labels, place, label_place in parts:
+        size = first.shape[1:]
         right = images.dtype == np.uint8 and images.ndim == 3 and images.shape[1:] == size
         if not (right and 1 <= min(size) and max(size) <= MAX_SIZE):
-            wanted = _size(size) if arrays else f"height x width, at most {MAX_SIZE} pixels"
+            wanted = f"height x width, at most {MAX_SIZE} pixels" if images is first else _size(size)
             found = f"{images.dtype}, {_size(images.shape)}"
             raise InvalidData(f"{place}: is {found}; accepted: uint8, n x {wanted}")
-        if len(images) != len(part.labels):
-            raise InvalidData(
-                f"{part.label_place}: has {len(part.labels)} labels; accepted: {len(images)}, the images in "
-                f"{place}"
-            )
-        arrays.append(images)
-    return arrays
+        if len(images) != len(labels):
+            accepted = f"{len(images)}, the images in {place}"
+            raise InvalidData(f"{label_place}: has {len(labels)} labels; accepted: {accepted}")
 
 
 def _size(shape: Sequence[int]) -> str:
@@ -436,16 +415,9 @@ def read_idx(path: Path | str, dimensions: int) -> np.ndarray:
 
 
 def class_counts(counts: np.ndarray, total: int) -> np.ndarray:
-    """Divide `total` among the classes in proportion to their counts.
+    """Divide `total` among the classes in proportion to their counts, by largest remainders.
 
-    By largest remainders; a tie goes to the lower class.
-
-    Args:
-        counts: (classes,) integers.
-        total: At most the sum of the counts.
-
-    Returns:
-        (classes,) integers with the sum `total`, none above its class's count.
+    A tie goes to the lower class.
     """
     floors, remainders = np.divmod(counts * total, counts.sum())
     largest = np.argsort(-remainders, kind="stable")[: total - floors.sum()]
@@ -457,12 +429,6 @@ def split_rows(
     labels: np.ndarray, training: int, validation: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw the rows of the training and the validation split, class by class.
-
-    Args:
-        labels: (n,) whole numbers from 0 up.
-        training: The number of training images.
-        validation: The number of validation images; at most n with `training`.
-        seed: Decides which rows are drawn.
 
     Returns:
         Two sorted, disjoint arrays of int32, each with the classes in the proportions of `labels` as
@@ -489,24 +455,25 @@ def split_rows(
 
 def draw_rows(
     raw: RawData, description: RawDataset, training: int, validation: int, seed: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+) -> list[np.ndarray]:
     """Draw the rows of training and validation images, and of test images if there are none of their own.
 
     Raises:
         InvalidSplit: There are not enough images, or there should or should not be `test_images`.
     """
-    key, labels, images = f"datasets.{description.name}.test_images", raw.labels, description.test_images
-    if raw.test_labels is not None:
+    key, labels = f"datasets.{description.name}.test_images", raw.train.labels
+    images = description.test_images
+    if raw.test:
         if images:
             raise InvalidSplit(key, f"{images} is not accepted", "nothing, as the source has test images")
-        return *split_rows(labels, training, validation, seed), None
+        return [*split_rows(labels, training, validation, seed)]
     if not images:
         raise InvalidSplit(key, "is missing", "a whole number, as the source has no test images")
     if images >= len(labels):
         raise InvalidSplit(key, f"{images} is not accepted", f"fewer than all {len(labels)} images")
     others, test = split_rows(labels, len(labels) - images, images, seed)
     train, chosen = split_rows(labels[others], training, validation, seed)
-    return others[train], others[chosen], test
+    return [others[train], others[chosen], test]
 
 
 def preprocess(
@@ -526,26 +493,20 @@ def preprocess(
         InvalidSplit: There are not enough images.
         OSError: A file cannot be written.
     """
-    found = open_raw(description, raw)
-    images, test_images = found.read_images()
-    training_rows, validation_rows, test_rows = draw_rows(found, description, training, validation, seed)
-    train, chosen = (Split(images[rows], found.labels[rows]) for rows in (training_rows, validation_rows))
-    if test_rows is None:
-        assert test_images is not None and found.test_labels is not None  # else `draw_rows` draws some
-        test, drawn = Split(test_images, found.test_labels), 0
-    else:
-        test, drawn = Split(images[test_rows], found.labels[test_rows]), len(test_rows)
-    dataset = Dataset(train, chosen, test, found.class_names, description.title)
+    found = read_raw(description, raw)
+    drawn = draw_rows(found, description, training, validation, seed)
+    train, chosen, *test = (Split(found.train.images[rows], found.train.labels[rows]) for rows in drawn)
+    dataset = Dataset(train, chosen, found.test or test[0], found.class_names, description.title)
     for name, split in dataset.splits.items():
         write_array(arrays / f"{name}_images.npy", split.images)
         write_array(arrays / f"{name}_labels.npy", split.labels)
-    write_array(arrays / "validation_rows.npy", validation_rows)
-    height, width = images.shape[1:]
+    write_array(arrays / "validation_rows.npy", drawn[1])
+    height, width = found.train.images.shape[1:]
     summary = {
         "height": height,
         "width": width,
         "classes": dataset.classes,
-        "unused_images": len(found.labels) - training - validation - drawn,
+        "unused_images": len(found.train.labels) - sum(map(len, drawn)),
         **{name: _summary(split, dataset.classes) for name, split in dataset.splits.items()},
     }
     write_json(arrays / "summary.json", summary)
@@ -581,14 +542,12 @@ def load_dataset(folder: Path | str = paths.ARRAYS) -> Dataset:
         parts = []
         for name in ("train", "validation", "test"):
             images, labels = folder / f"{name}_images.npy", folder / f"{name}_labels.npy"
-            parts.append(_Part(_load_array(labels), labels, partial(_load_array, images), images))
+            parts.append(_Part(_load_array(images), _load_array(labels), images, labels))
         _class_names(parts, names)
-        splits = [
-            Split(*pair) for pair in zip(_read_images(parts), (part.labels for part in parts), strict=True)
-        ]
+        _validate_images(parts)
     except InvalidData as error:
         raise InvalidData(f"{error}; `dvc repro preprocess` makes it again") from None
-    train, validation, test = splits
+    train, validation, test = (Split(part.images, part.labels) for part in parts)
     return Dataset(train, validation, test, names, title)
 
 

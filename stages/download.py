@@ -4,8 +4,6 @@ DVC runs this stage after every edit of params.yaml: what cannot work is rejecte
 of a later stage is removed.
 """
 
-import os
-
 from descent import data, fetch, paths
 from descent.config import read_params_or_exit
 from descent.errors import in_one_line
@@ -16,8 +14,8 @@ def main() -> None:
     """Run the stage."""
     params = read_params_or_exit()
     split = params.preprocess
-    description = fetch.obtain(params.data, params.dataset, paths.RAW, os.environ)
-    raw = data.open_raw(description)
+    description = fetch.obtain(params.data, params.dataset, paths.RAW, fetch.configured_source())
+    raw = data.read_raw(description)
     data.draw_rows(raw, description, split.training_images, split.validation_images, split.seed)
 
 

@@ -12,12 +12,11 @@ from descent.data import (
     InvalidData,
     InvalidSplit,
     RawDataset,
-    Split,
     class_counts,
     load_dataset,
-    open_raw,
     preprocess,
     read_idx,
+    read_raw,
     split_rows,
 )
 from tests.support.images import TRAINING, VALIDATION, write_arrays
@@ -29,9 +28,7 @@ BARS = RawDataset("bars", "Bars", "idx", class_names=tuple("0123456789"))
 
 def read_all(folder) -> tuple:
     """Read labels and images of four IDX files."""
-    raw = open_raw(BARS, folder)
-    images, test_images = raw.read_images()
-    return Split(images, raw.labels), Split(test_images, raw.test_labels)
+    return read_raw(BARS, folder)[:2]
 
 
 # The IDX format
