@@ -239,18 +239,16 @@ def _log_axis(values: pd.Series) -> dict[str, Any]:
     """Return scale and axis of positive values, with ticks at powers of ten, and between if they span few."""
     values = values[np.isfinite(values) & (values > 0)]
     low, high = (values.min(), values.max()) if len(values) else (1.0, 10.0)
-    ticks = _powers(low, high, (1, 2, 5) if high < 100 * low else (1,))
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    powers = range(first, last + 1, max(1, math.ceil((last - first) / 8)))
+    ticks = [
+        float(f"{part}e{power}") for power in powers for part in ((1, 2, 5) if high < 100 * low else (1,))
+    ]
     # Vega computes the key of a label from the tick: a hundred times its decimal logarithm.
     names = {round(100 * math.log10(tick)): number(tick, 1) for tick in ticks}
     label = f"{json.dumps(names, ensure_ascii=False)}[round(100 * log(datum.value) / LN10)]"
     scale = alt.Scale(type="log", nice=False, padding=6)
     return {"scale": scale, "axis": alt.Axis(values=ticks, labelExpr=label)}
-
-
-def _powers(low: float, high: float, parts: Sequence[int]) -> list[float]:
-    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
-    step = max(1, math.ceil((last - first) / 8))
-    return [float(f"{part}e{power}") for power in range(first, last + 1, step) for part in parts]
 
 
 def trajectories(paths: pd.DataFrame, regions: pd.DataFrame, models: Models) -> alt.LayerChart:
@@ -260,16 +258,9 @@ def trajectories(paths: pd.DataFrame, regions: pd.DataFrame, models: Models) -> 
     paths = pd.concat([_drawable(path, width) for _, path in paths.groupby("model", sort=False)])
     x = _direction(alt.X, "x", "first principal direction", regions.x)
     y = _direction(alt.Y, "y", "second principal direction", regions.y)
-    low, high = regions.loss.min(), regions.loss.max()
-    wide = high > 3 * low
-    legend = alt.Legend(
-        direction="horizontal",
-        gradientLength=200 if models.live else SURFACE_WIDTH,
-        gradientThickness=10,
-        format=".4~g" if wide else "~g",
-        values=[t for t in _powers(low, high, (1, 2, 5)) if low < t < high] if wide else alt.Undefined,
-    )
-    fill = alt.Fill("loss:Q", title="loss", legend=legend, scale=alt.Scale(type="log" if wide else "linear"))
+    length = 200 if models.live else SURFACE_WIDTH
+    legend = alt.Legend(direction="horizontal", gradientLength=length, gradientThickness=10, format="~g")
+    fill = alt.Fill("loss:Q", title="loss", legend=legend, scale=alt.Scale(type="log"))
     ground = alt.Chart(regions[["region", "corner", "loss", "x", "y"]]).encode(x=x, y=y, fill=fill)
     start = alt.Chart(pd.DataFrame({"x": [0], "y": [0]})).encode(x=x, y=y)
     base = alt.Chart(paths).encode(x=x, y=y)
@@ -301,18 +292,10 @@ def _direction(channel: type, field: str, title: str, values: pd.Series) -> Any:
 
 
 def _drawable(path: pd.DataFrame, width: float) -> pd.DataFrame:
-    """Return a trajectory up to its first step that leads far away; that one ends outside the frame."""
-    points = path[["x", "y"]].to_numpy(float)
-    near = np.isfinite(points).all(axis=1) & (np.abs(points) < 100 * width).all(axis=1)
-    if near.all():
-        return path
-    leap = max(1, int(near.argmin()))
-    step = points[leap] - points[leap - 1]
-    if not np.isfinite(step).all():
-        return path.iloc[:leap]
-    end = points[leap - 1] + step / np.abs(step).max() * 3 * width
-    x, y = np.vstack([points[:leap], end]).T
-    return path.iloc[: leap + 1].assign(x=x, y=y)
+    """Return a trajectory up to the first point that is far outside, brought near in its direction."""
+    far = path[["x", "y"]].abs().max(axis=1, skipna=False) / (3 * width)
+    path = path.assign(x=path.x / far.clip(lower=1), y=path.y / far.clip(lower=1))
+    return path[~(~(far <= 1)).shift(fill_value=False).cummax()].dropna(subset=["x", "y"])
 
 
 def _with_height(chart: alt.LayerChart, width: float, aspect: float, extra: float = 0) -> alt.LayerChart:
@@ -329,15 +312,11 @@ def sweep_heat_map(cells: pd.DataFrame, comparison: pd.DataFrame, models: Models
     """
     cells = _described(cells, comparison)
     columns = [rate(value) for value in sorted(cells.learning_rate.unique())]
-    field, title, rows = "size", "batch size", [count(size) for size in sorted(cells.batch_size.unique())]
-    shared = cells.optimizer.iloc[0]
+    rows, shared = [count(size) for size in sorted(cells.batch_size.unique())], cells.optimizer.iloc[0]
+    field, title = "size", "batch size"
     if cells.optimizer.nunique() > 1:
-        field, title, rows, shared = (
-            "optimizer",
-            "optimizer",
-            list(cells.optimizer.unique()),
-            f"{title} {rows[0]}",
-        )
+        shared = f"batch size {rows[0]}"
+        field, title, rows = "optimizer", "optimizer", list(cells.optimizer.unique())
     axes = (("rate", "learning rate", columns), (field, title, rows))
     tooltip = _tooltip(
         ("size", "batch size", ""),
@@ -381,13 +360,12 @@ def sweep_heat_map(cells: pd.DataFrame, comparison: pd.DataFrame, models: Models
 def _described(cells: pd.DataFrame, comparison: pd.DataFrame) -> pd.DataFrame:
     """Add to each cell of the sweep what is written in it and the models that have its settings."""
     by = ["optimizer", "batch_size", "learning_rate"]
-    models = comparison.drop_duplicates("model").groupby(by).model.agg(list).to_dict()
-    found = [models.get(place) for place in cells[by].itertuples(index=False, name=None)]
+    models = comparison.drop_duplicates("model").groupby(by).model.agg(list).rename("models")
+    cells = cells.join(models, on=by)
     cells = cells.assign(
         size=cells.batch_size.map(count),
         rate=cells.learning_rate.map(rate),
-        models=pd.Series(found, cells.index),
-        names=[", ".join(names or "–") for names in found],
+        names=[", ".join(found) if isinstance(found, list) else "–" for found in cells.models],
         error=1 - cells.validation_accuracy,
         sign=[STATUS_SIGNS.get(status, "") for status in cells.status],
         words=[f"{100 * accuracy:.1f}" for accuracy in cells.validation_accuracy],
