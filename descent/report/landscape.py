@@ -87,24 +87,17 @@ def study_landscape(
         TRAJECTORY_COLUMNS and SURFACE_COLUMNS without `study`. `explained` is the share of the squared
         distance from the start that lies in the plane.
     """
-    rows = sampled_rows(len(training.labels))
-    inputs = training.images[rows].reshape(len(rows), -1) / 255.0
     near = [trajectories[name] for name in spanning]
     with threadpool_limits(1):  # the bits of a product of matrices depend on the number of threads
         plane = principal_plane(near)
         frame = frame_around(np.concatenate([plane_coordinates(plane, path) for path in near]))
-        grid = frame.grid(GRID_COLUMNS)
-        loss = loss_surface(plane, *grid, inputs, training.labels[rows], widths, activation)
+        loss = loss_surface(plane, frame, GRID_COLUMNS, training, widths, activation)
         projected = [_projected(plane, path).assign(model=name) for name, path in trajectories.items()]
     return pd.concat(projected, ignore_index=True), _rounded(regions(frame, loss), frame)
 
 
 def principal_plane(trajectories: Sequence[np.ndarray]) -> Plane:
-    """Compute the plane through the common start that explains most of the movement.
-
-    Args:
-        trajectories: (points, weights) each.
-    """
+    """Compute the plane through the common start of trajectories that explains most of the movement."""
     origin = trajectories[0][0].astype(np.float64)
     movement = np.concatenate([path[1:].astype(np.float64) - origin for path in trajectories])
     plane = np.zeros((2, movement.shape[1]))
@@ -126,14 +119,8 @@ def _projected(plane: Plane, trajectory: np.ndarray) -> pd.DataFrame:
     with np.errstate(invalid="ignore", divide="ignore"):
         squared = ((trajectory.astype(np.float64) - plane.origin) ** 2).sum(axis=1)
         explained = (points**2).sum(axis=1) / squared
-    return pd.DataFrame(
-        {
-            "epoch": range(len(points)),
-            "x": [_significant(x) for x in points[:, 0]],
-            "y": [_significant(y) for y in points[:, 1]],
-            "explained": explained.round(4),
-        }
-    )
+    table = pd.DataFrame(points, columns=["x", "y"]).map(_significant)
+    return table.assign(epoch=range(len(points)), explained=explained.round(4))
 
 
 def _significant(value: float, digits: int = 6) -> float:
@@ -149,63 +136,39 @@ def frame_around(points: np.ndarray) -> Frame:
     return Frame(x - half, x + half, y - half * ASPECT, y + half * ASPECT)
 
 
-def sampled_rows(count: int) -> np.ndarray:
-    """Return the rows of IMAGES images, or of all where there are fewer, spread evenly over `count`."""
-    return np.linspace(0, count, min(IMAGES, count), endpoint=False).astype(int)
-
-
 def loss_surface(
-    plane: Plane,
-    across: np.ndarray,
-    up: np.ndarray,
-    inputs: np.ndarray,
-    labels: np.ndarray,
-    widths: Sequence[int],
-    activation: str,
+    plane: Plane, frame: Frame, columns: int, training: Split, widths: Sequence[int], activation: str
 ) -> np.ndarray:
-    """Compute the mean cross-entropy of the network at the points of a grid in the plane.
+    """Compute the mean cross-entropy of the network at the points of a grid, (rows, columns).
 
-    Weights are linear in the plane's coordinates, and so is what enters the first activation: the
-    largest product of matrices is computed three times, not at every point.
-
-    Args:
-        plane: The plane.
-        across: First coordinates (columns,).
-        up: Second coordinates (rows,).
-        inputs: (images, pixels).
-        labels: (images,).
-        widths: The widths of all layers, input and output included.
-        activation: A key of ACTIVATION_FUNCTIONS.
-
-    Returns:
-        (rows, columns).
+    It is that of IMAGES training images, or of all where there are fewer. Weights are linear in the plane's
+    coordinates, and so is what enters the first activation: the largest product of matrices is computed
+    three times, not at every point.
     """
-    corners = [layers(vector, widths) for vector in (plane.origin, *plane.directions)]
-    first, *later = zip(*corners, strict=True)
+    count = len(training.labels)
+    images = np.linspace(0, count, min(IMAGES, count), endpoint=False).astype(int)
+    inputs, labels = training.images[images].reshape(len(images), -1) / 255.0, training.labels[images]
+    first, *later = zip(
+        *(layers(vector, widths) for vector in (plane.origin, *plane.directions)), strict=True
+    )
     entering = [inputs @ kernel + bias for kernel, bias in first]
-    activate = ACTIVATION_FUNCTIONS[activation]
 
-    def loss(place: tuple[float, float, float]) -> float:
+    def loss(x: float, y: float) -> float:
         def combine(parts: Sequence[np.ndarray]) -> np.ndarray:
-            products = (part * weight for part, weight in zip(parts, place, strict=True))
-            return sum(products, start=np.zeros_like(parts[0]))
+            return parts[0] + x * parts[1] + y * parts[2]
 
         values = combine(entering)
         for layer in later:
             kernels, biases = zip(*layer, strict=True)
-            values = activate(values) @ combine(kernels) + combine(biases)
+            values = ACTIVATION_FUNCTIONS[activation](values) @ combine(kernels) + combine(biases)
         return -log_softmax(values, axis=1)[np.arange(len(labels)), labels].mean()
 
-    return np.array([[loss((1, x, y)) for x in across] for y in up])
+    across, up = frame.grid(columns)
+    return np.array([[loss(x, y) for x in across] for y in up])
 
 
 def layers(weights: np.ndarray, widths: Sequence[int]) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Split a vector of weights into the kernel (inputs, outputs) and bias (outputs,) of each layer.
-
-    Args:
-        weights: Each layer's kernel, row by row, and then its bias.
-        widths: The widths of all layers, input and output included.
-    """
+    """Split a vector of weights into the kernel (inputs, outputs) and bias (outputs,) of each layer."""
     found, position = [], 0
     for inputs, outputs in zip(widths, widths[1:], strict=False):
         kernel, bias = np.split(weights[position : position + (inputs + 1) * outputs], [inputs * outputs])
@@ -245,8 +208,6 @@ def regions(frame: Frame, loss: np.ndarray) -> pd.DataFrame:
 def _rounded(table: pd.DataFrame, frame: Frame) -> pd.DataFrame:
     """Round corners to a two-thousandth of the frame's width, which is finer than can be seen."""
     unit = (frame.right - frame.left) / 2000
-    return table.assign(
-        x=[_significant(x) for x in (table.x / unit).round() * unit],
-        y=[_significant(y) for y in (table.y / unit).round() * unit],
-        loss=[_significant(loss, 9) for loss in table.loss],  # around a stalled run the loss is almost flat
-    )
+    corners = ((table[["x", "y"]] / unit).round() * unit).map(_significant)
+    # Around a stalled run the loss is almost flat.
+    return table.assign(x=corners.x, y=corners.y, loss=table.loss.map(lambda loss: _significant(loss, 9)))

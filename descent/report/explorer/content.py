@@ -49,32 +49,23 @@ def content(
     planes: sweep.PlaneCache,
     models: Path = paths.MODELS,
 ) -> dict[str, Any]:
-    """Make the content of the page.
-
-    Args:
-        params: The content of params.yaml, with the tuned models among the models.
-        dataset: The images.
-        comparison: tables.Tables.comparison.
-        runs: The finished runs of the sweep.
-        planes: The planes of their trajectories.
-        models: The folder of the models' results.
+    """Make the content of the page; `params` has the tuned models among the models.
 
     Raises:
         InvalidResults: A file of a run or of a model is missing or cannot be read.
     """
     with threadpool_limits(1):  # the bits of a product of matrices depend on the number of threads
         cells = sweep_runs(params, dataset, runs)
-        seeds = list(dict.fromkeys(run["seed"] for run in cells))
-        flat = {seed: _plane(params, planes, seed) for seed in seeds}
-        studied, networks = [], []
-        for name in dict.fromkeys(comparison.model):
-            run, network = read_model(params, dataset, name, flat, models / params.results(name))
-            studied.append(run)
-            networks += [network] if network else []
+        flat = {seed: _plane(params, planes, seed) for seed in dict.fromkeys(run["seed"] for run in cells)}
         surfaces = {
             str(seed): surface(params, dataset, plane, [run for run in cells if run["seed"] == seed])
             for seed, plane in flat.items()
         }
+        models_of = [
+            read_model(params, dataset, name, flat, models / params.results(name))
+            for name in dict.fromkeys(comparison.model)
+        ]
+    studied, networks = [run for run, _ in models_of], [network for _, network in models_of if network]
     viewed = sweep.view_rows(len(dataset.test.labels)).tolist()
     mistakes = [row for network in networks for row in network["mistakes"]]
     pictures = images(dataset.test, list(dict.fromkeys([*viewed, *mistakes])))
@@ -83,14 +74,14 @@ def content(
     shown = fitting_networks(networks, [answer["model"] for answer in answered], room)
     return {
         "title": dataset.title,
-        "classes": list(dataset.class_names) or [str(label) for label in range(dataset.classes)],
+        "classes": list(dataset.class_names),
         "answers": answered,
         "signs": STATUS_SIGNS,
         "not_learned": list(NOT_LEARNED),
         "sweep": {
             "optimizers": list(params.sweep.optimizers or ()),
-            "seeds": seeds,
-            "seeds_left_out": len(params.sweep.seeds) - len(seeds),
+            "seeds": list(flat),
+            "seeds_left_out": len(params.sweep.seeds) - len(flat),
             "epochs": params.sweep.epochs,
             "training_images": len(dataset.train.labels),
         },
@@ -148,28 +139,28 @@ def _sweep_run(run: RunSettings, dataset: Dataset, cache: sweep.RunCache) -> dic
         raise tables.InvalidResults(
             f"{cache.path(run)}: is missing; `dvc repro sweep` trains this run: {run}"
         )
-    history = [found.history[epoch] for epoch in sweep.view_epochs(run.epochs)]
-    return _run(run, status(found.history, dataset.classes), history, found.view)
+    return _run(run, found.history, found.view, dataset.classes)
 
 
 def _run(
-    settings: RunSettings, word: str, history: Sequence[Mapping[str, Any]], view: RunView
+    settings: RunSettings, history: Sequence[Mapping[str, Any]], view: RunView, classes: int
 ) -> dict[str, Any]:
     """Describe a run at the epochs of a view.
 
     `view` holds the predicted classes (uint16, 65535 for none), then the percents (uint8), of all epochs.
     """
     predicted, percent = np.array(view.predicted), np.array(view.percent)
+    entries = [history[epoch] for epoch in sweep.view_epochs(settings.epochs)]
     return {
         "batch_size": settings.batch_size,
         "learning_rate": settings.learning_rate,
         "optimizer": settings.optimizer,
         "seed": settings.seed,
-        "status": word,
-        "epochs": [int(entry["epoch"]) for entry in history],
-        "updates": [int(entry["updates"]) for entry in history],
+        "status": status(history, classes),
+        "epochs": [int(entry["epoch"]) for entry in entries],
+        "updates": [int(entry["updates"]) for entry in entries],
         "distance": _known(history[-1]["distance"]),
-        **{key: [_known(entry[key]) for entry in history] for key in CURVES},
+        **{key: [_known(entry[key]) for entry in entries] for key in CURVES},
         "trajectory": view.trajectory,
         "explained": view.explained,
         "view": _base64(predicted.astype("<u2").tobytes() + percent.astype("u1").tobytes()),
@@ -194,9 +185,9 @@ def read_model(
         network, None where its quantized weights would answer otherwise.
     """
     settings, labels = params.model_runs(name)[0], dataset.test.labels
-    epochs, table = sweep.view_epochs(settings.epochs), read_history(folder)
+    table = read_history(folder)
     history = table[table.seed == settings.seed].to_dict("records")
-    trajectory = tables.read_array(folder / "trajectory.npy")[epochs]
+    trajectory = tables.read_array(folder / "trajectory.npy")[sweep.view_epochs(settings.epochs)]
     answered = tables.read_array(folder / "test_probabilities.npy")[0]
     inputs = pixels(dataset.test.images)
     widths = (inputs.shape[1], *settings.hidden_layers, dataset.classes)
@@ -208,8 +199,7 @@ def read_model(
     plane = planes.get(settings.seed) if (settings.hidden_layers, settings.activation) == shape else None
     points, explained = ([], None) if plane is None else sweep.project(plane, trajectory)
     view = RunView(points, explained, *predictions)
-    entries = [history[epoch] for epoch in epochs]
-    run = {"model": name, **_run(settings, status(history, dataset.classes), entries, view)}
+    run = {"model": name, **_run(settings, history, view, dataset.classes)}
 
     layers = encode_network(networks[-1], inputs, settings.activation, answered)
     network = {
@@ -264,9 +254,7 @@ def surface(
     if not plane[1].any():
         return []
     training, network = dataset.train, params.network
-    rows = landscape.sampled_rows(len(training.labels))
-    inputs = pixels(training.images[rows]).astype(np.float64)
-    widths = (inputs.shape[1], *network.hidden_layers, dataset.classes)
+    widths = (training.images[0].size, *network.hidden_layers, dataset.classes)
     near = [run for run in runs if run["status"] not in landscape.EXCLUDED]
     points = [point for run in near for point in run["trajectory"] if None not in point]
     largest = landscape.frame_around(np.array(points or [[-1, -1], [1, 1]]))
@@ -274,9 +262,7 @@ def surface(
     found = []
     for zoom in range(FRAMES):
         frame = landscape.Frame(*(edge / ZOOM**zoom for edge in largest))
-        loss = landscape.loss_surface(
-            place, *frame.grid(GRID_POINTS), inputs, training.labels[rows], widths, network.activation
-        )
+        loss = landscape.loss_surface(place, frame, GRID_POINTS, training, widths, network.activation)
         edges = {side: sweep.significant(edge) for side, edge in frame._asdict().items()}
         values = [sweep.significant(value, 4) for value in loss.ravel()]
         found.append({**edges, "columns": loss.shape[1], "loss": values})
@@ -331,14 +317,9 @@ def encode_network(
 ) -> list[dict[str, Any]] | None:
     """Encode the layers of a network: each output's weights as whole numbers of 16 bits times a scale.
 
-    Args:
-        layers: Kernel (inputs, outputs) and bias of each layer.
-        inputs: (n, pixels), images.
-        activation: A key of landscape.ACTIVATION_FUNCTIONS.
-        answers: (n, classes), the model's probabilities for these images.
-
     Returns:
-        None if a probability would differ from the model's by more than MAX_PROBABILITY_ERROR.
+        None if a probability for `inputs` would differ from the model's `answers`, (n, classes), by more than
+        MAX_PROBABILITY_ERROR.
     """
     encoded = []
     for kernel, bias in layers:

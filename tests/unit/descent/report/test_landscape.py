@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from descent.data import Split
 from descent.report import landscape
 from descent.report.landscape import ASPECT, Frame, frame_around, levels, regions
 from tests.support.results import noise_dataset
@@ -71,12 +72,12 @@ def network_loss(weights, inputs, labels, activation) -> float:
 def test_loss_surface_is_the_loss_of_the_network_at_each_point(trajectories, activation):
     plane = landscape.principal_plane(trajectories)
     random = np.random.default_rng(2)
-    inputs, labels = random.random((4, 12)), random.integers(0, 3, 4)
-    across, up = np.linspace(-1, 1, 3), np.linspace(-2, 2, 2)
-    found = landscape.loss_surface(plane, across, up, inputs, labels, WIDTHS, activation)
+    images = Split(random.integers(0, 256, (4, 3, 4), np.uint8), random.integers(0, 3, 4))
+    found = landscape.loss_surface(plane, FRAME, 3, images, WIDTHS, activation)
+    inputs, (across, up) = images.images.reshape(4, 12) / 255, FRAME.grid(3)
     for row, column in np.ndindex(found.shape):
         weights = plane.origin + np.array([across[column], up[row]]) @ plane.directions
-        assert found[row, column] == pytest.approx(network_loss(weights, inputs, labels, activation))
+        assert found[row, column] == pytest.approx(network_loss(weights, inputs, images.labels, activation))
 
 
 def test_every_activation_of_params_has_a_surface():
