@@ -29,8 +29,8 @@ NOT_LEARNED = STATUSES[:3]
 """A model with one of these statuses has learned nothing; it is never the best one."""
 
 DIVERGED_FROM = 2.0
-"""Diverged: a loss above this multiple of guessing. In the sweep, runs that fail end either at 1.0 to 1.2
-times the loss of guessing or at 11 times and more."""
+"""Diverged: a loss above this multiple of guessing. In the sweep, runs that fail end either at 1.0 to 1.3
+times the loss of guessing or at 4 times and more."""
 
 COLLAPSED_FROM = 0.98
 """Collapsed: a loss of at least this share of guessing, after the weights moved far."""

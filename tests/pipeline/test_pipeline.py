@@ -165,3 +165,18 @@ def test_an_experiment_in_a_temporary_folder_leaves_the_workspace_unchanged(proj
     project.run("git", "checkout", "-q", ".")
     project.run("dvc", "checkout", "-q")
     project.run("dvc", "exp", "remove", "slower")
+
+
+# Sharing
+
+
+def test_a_clone_gets_every_model_from_a_remote_without_training(project, tmp_path):
+    """As the README says it."""
+    project.run("dvc", "remote", "add", "-d", "storage", str(tmp_path / "storage"))
+    project.run("git", "commit", "-q", "-am", "Add a remote")
+    project.run("dvc", "push")
+    project.run("git", "clone", "-q", str(project.folder), str(tmp_path / "clone"))
+    clone = Project(tmp_path / "clone")
+    clone.run("dvc", "pull")
+    assert clone.stages_due("explorer") == []
+    assert "logged" in clone.run("python", "-m", "dvc_mlflow", "sync").stdout

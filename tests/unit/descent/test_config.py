@@ -34,8 +34,9 @@ def test_the_committed_file_describes_the_experiment():
         "rate_100": (128, 100.0),
         "rate_1e-7": (128, 1e-7),
     }
-    for name in models:
+    for name, (size, rate) in models.items():
         for run in params.model_runs(name):
+            assert (run.batch_size, run.learning_rate) == (50_000 if size == "full" else size, rate)
             assert (run.optimizer, run.hidden_layers, run.activation, run.epochs) == (
                 "sgd",
                 (128, 64),
