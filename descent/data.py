@@ -84,7 +84,8 @@ class Split(NamedTuple):
 class Dataset(NamedTuple):
     """The images to train on, to select by, and to report on.
 
-    There is a class name for each label from 0 up, or none; the title is the dataset's name for readers.
+    There is a class name for each label from 0 up, or none; the title is the dataset's name for readers, the
+    source its citation and licence.
     """
 
     train: Split
@@ -92,6 +93,7 @@ class Dataset(NamedTuple):
     test: Split
     class_names: tuple[str, ...] = ()
     title: str = ""
+    source: str = ""
 
     @property
     def classes(self) -> int:
@@ -539,6 +541,7 @@ def load_dataset(folder: Path | str = paths.ARRAYS) -> Dataset:
         with _reading(description := folder.with_name(paths.DATASET.name)):
             content = json.loads(description.read_text(encoding="utf-8"))
             title, names = content["title"], tuple(content["class_names"])
+            source = "; ".join(filter(None, map(content.get, ("citation", "licence"))))
         parts = []
         for name in ("train", "validation", "test"):
             images, labels = folder / f"{name}_images.npy", folder / f"{name}_labels.npy"
@@ -548,7 +551,7 @@ def load_dataset(folder: Path | str = paths.ARRAYS) -> Dataset:
     except InvalidData as error:
         raise InvalidData(f"{error}; `dvc repro preprocess` makes it again") from None
     train, validation, test = (Split(part.images, part.labels) for part in parts)
-    return Dataset(train, validation, test, names, title)
+    return Dataset(train, validation, test, names, title, source)
 
 
 def _load_array(path: Path) -> np.ndarray:

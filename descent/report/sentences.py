@@ -44,7 +44,7 @@ from descent.report.tables import (
     tied,
     varying,
 )
-from descent.results import NOT_LEARNED, guessing_loss
+from descent.results import NOT_LEARNED, STALLED_UPDATES, guessing_loss
 from descent.statistics import MOST_PAIRS, SIGNIFICANT
 
 COLUMNS = ("validation_accuracy", "test_accuracy", "status", "updates", "train_loss", "train_accuracy")
@@ -142,7 +142,7 @@ def contents(params: Params, tables: Tables, dataset: Dataset) -> Contents:
         network(params, models, dataset.title),
         [answer_study(name, study.question, studies[name], tables) for name, study in params.studies.items()],
         captions(tables, studies, dataset),
-        method(params, models, tables),
+        method(params, models, tables, dataset),
         {
             row.model: row.model if row.status == "learned" else f"{row.model} ({row.status})"
             for row in models.itertuples()
@@ -200,7 +200,7 @@ def introduction(studies: Sequence[pd.DataFrame], tables: Tables) -> list[str]:
         if names == ["batch_size"]:
             found.append(updates_explain(rows, winner, tables.history))
         elif names == ["learning_rate"]:
-            found.append(step_sizes_explain(rows, winner))
+            found.append(step_sizes_explain(rows, winner, tables.sweep))
         elif len(names) == 2 and at_best_rates(rows, tables.sweep):
             found.append(best_rates_explain(rows))
     return [text for text in found if text]
@@ -252,9 +252,12 @@ def updates_explain(rows: pd.DataFrame, winner: pd.Series, history: pd.DataFrame
     )
 
 
-def step_sizes_explain(rows: pd.DataFrame, winner: pd.Series) -> str | None:
-    """Say which learning rates are too large or too small, and why; None if none is."""
-    best_rate = winner.learning_rate
+def step_sizes_explain(rows: pd.DataFrame, winner: pd.Series, sweep: pd.DataFrame | None) -> str | None:
+    """Say which learning rates are too large or too small, why, and whether the sweep has a better one.
+
+    None if there is nothing of this to say.
+    """
+    best_rate, better = winner.learning_rate, _better_in_sweep(winner, sweep)
     large = rows[(rows.learning_rate > best_rate) & rows.status.isin(landscape.EXCLUDED)]
     small = rows[(rows.learning_rate < best_rate) & rows.status.isin(("stalled", "undertrained"))]
 
@@ -271,7 +274,20 @@ def step_sizes_explain(rows: pd.DataFrame, winner: pd.Series) -> str | None:
         shorter = times(best_rate / least)
         text += f"{named(small, 'small')}with steps {shorter} times shorter than at {rate(best_rate)}, "
         text += f"{rate(least)} would need about {shorter} times as many updates."
-    return f"Learning rate {rate(best_rate)} performs best.{text}" if text else None
+    if better:
+        text += f" The sweep finds a better one at batch size {count(winner.batch_size)}: {rate(better)}."
+    return f"Of these learning rates, {rate(best_rate)} performs best.{text}" if text else None
+
+
+def _better_in_sweep(winner: pd.Series, sweep: pd.DataFrame | None) -> float | None:
+    """Return the best learning rate of the model's row in the sweep, where the model's is another of them."""
+    if sweep is None:
+        return None
+    row = sweep[(sweep.optimizer == winner.optimizer) & (sweep.batch_size == winner.batch_size)]
+    found = best_rates(row).learning_rate
+    if winner.learning_rate not in set(row.learning_rate) or found.empty:
+        return None
+    return None if found.iloc[0] == winner.learning_rate else found.iloc[0]
 
 
 def best_rates_explain(rows: pd.DataFrame) -> str:
@@ -288,8 +304,8 @@ def best_rates_explain(rows: pd.DataFrame) -> str:
     text = f"Even with the best learning rate for each, {setting_title(name)} {values} performs best: it has"
     if len(first) > 1:
         text = (
-            f"With the best learning rate for each, {setting_titles(name)} {values} cannot be told apart "
-            f"with {counted(first.seeds.max(), 'seed')}: they have"
+            f"With the best learning rate for each, {setting_titles(name)} {values} tie: with "
+            f"{counted(first.seeds.max(), 'seed')}, chance may have made the lead of the best. They have"
         )
     text += f" {accuracies(first)} validation accuracy."
     if len(behind):
@@ -346,8 +362,8 @@ def headline(rows: pd.DataFrame, winner: pd.Series | None) -> str:
     if len(models) > 1:
         names, seeds = listed(code(models)), counted(winner.seeds, "seed")
         return (
-            f"{value} ({names}): with {seeds} their validation accuracies cannot be told "
-            f"apart. The highest mean is that of `{winner.model}`: it classifies {accuracies}"
+            f"{value} ({names}): with {seeds}, chance may have made the lead of the best. The highest mean "
+            f"is that of `{winner.model}`: it classifies {accuracies}"
         )
     return f"{value} (`{winner.model}`{status}) performed best: it classifies {accuracies}"
 
@@ -511,6 +527,9 @@ def limits(rows: pd.DataFrame, winner: pd.Series | None, sweep: pd.DataFrame | N
             f"Each learning rate is the best of the sweep after {counted(int(sweep.epochs.max()), 'epoch')} "
             f"with {counted(sweep.seed.nunique(), 'seed')}; in a longer training another may be better."
         )
+        short = sweep[sweep.updates < STALLED_UPDATES].drop_duplicates(ROW)
+        for row in rows[["model", *ROW]].merge(short).itertuples():
+            found[-1] += f" That of `{row.model}` was chosen after {counted(row.updates, 'update')}."
     elif len(names) > 1:
         found.append(
             f"The models differ in {listed([setting_title(name) for name in names])} at once: a difference "
@@ -621,10 +640,11 @@ def _terminal_study(question: str, rows: pd.DataFrame) -> str:
 # Method
 
 
-def method(params: Params, models: pd.DataFrame, tables: Tables) -> dict[str, Any]:
+def method(params: Params, models: pd.DataFrame, tables: Tables, dataset: Dataset) -> dict[str, Any]:
     """Return what the template needs to say how it was measured; `models` has a row for each model."""
     return {
         "split": params.preprocess,
+        "source": markdown(dataset.source),
         "classes": int(models.classes.iloc[0]),
         "surface": not tables.surface.empty,
         "tuned": list(params.tuned.models) if tables.sweep is not None else [],

@@ -188,6 +188,7 @@ def _contents(names: list[str]) -> Contents:
         captions={kind: Caption(f'Title of "{kind}" <i>', f"Text of {kind}.") for kind in kinds},
         method={
             "split": Preprocess(training_images=20, validation_images=20, seed=0),
+            "source": "A. Author, 2020",
             "classes": 5,
             "surface": True,
             "tuned": ["model_0"],

@@ -97,7 +97,7 @@ def test_tie_is_called_a_tie():
     assert same.answer == "a tie of batch sizes 8 and 128" and "mean is that of `b`" in same.headline
     level = answered(study(p_lead=[np.nan, 0.051]))
     assert level.answer == "a tie of batch sizes 8 and 128" and level.models == ["a", "b"]
-    assert "A tie" in level.headline and "`a` and `b`): with 3 seeds their" in level.headline
+    assert "A tie" in level.headline and "`a` and `b`): with 3 seeds, chance" in level.headline
     assert level.reasons == ["`a` and `b`: enough updates of a suitable size."]
     slow = answered(study(p_lead=[np.nan, 0.051], status="undertrained"))
     assert len(slow.reasons) == 2 and "suitable" not in str(slow.reasons)
@@ -230,13 +230,16 @@ def test_learning_rates_are_too_large_or_too_small_by_their_status():
     rows = pd.concat([study(), study()], ignore_index=True).assign(**rates)
     text = introduced(rows)
     assert text == (
-        "Learning rate 0.1 performs best. 10 and 100 are too large (collapsed and diverged): the steps overshoot "
-        "the minimum, and training ends no better than guessing. 10⁻⁷ is too small (stalled): with steps "
-        "1,000,000 times shorter than at 0.1, 10⁻⁷ would need about 1,000,000 times as many updates."
+        "Of these learning rates, 0.1 performs best. 10 and 100 are too large (collapsed and diverged): the "
+        "steps overshoot the minimum, and training ends no better than guessing. 10⁻⁷ is too small (stalled): "
+        "with steps 1,000,000 times shorter than at 0.1, 10⁻⁷ would need about 1,000,000 times as many updates."
     )
     assert "too small" not in introduced(rows.iloc[1:])
     assert "too large" not in introduced(rows.iloc[:2])
     assert introduced(rows.assign(status="learned")) is None
+    better = sweep_table({(8, 0.1): 0.9, (8, 0.3): 0.95, (128, 1): 0.99})
+    assert introduced(rows, sweep=better).endswith("The sweep finds a better one at batch size 8: 0.3.")
+    assert introduced(rows, sweep=better[better.learning_rate != 0.3]) == text
     assert (
         introduced(study(), pd.concat([runs("a"), runs("b", accuracies=(0.1, 0.2, 0.3), per_epoch=7)]))
         is None
@@ -253,11 +256,11 @@ def tuned(p_lead, status="learned", **changes):
     return introduced(table, history, sweep_table(sweep))
 
 
-def test_settings_at_their_best_rates_can_be_told_apart_or_not():
+def test_settings_at_their_best_rates_tie_where_the_lead_may_be_chance():
     assert tuned([np.nan, 0.2, 0.001]) == (
-        "With the best learning rate for each, batch sizes 8 and 128 cannot be told apart with 3 seeds: they "
-        "have 97.0 to 98.0\xa0% validation accuracy. 1,000 (full), which makes fewer updates, is behind with "
-        "60.0\xa0%."
+        "With the best learning rate for each, batch sizes 8 and 128 tie: with 3 seeds, chance may have made "
+        "the lead of the best. They have 97.0 to 98.0\xa0% validation accuracy. 1,000 (full), which makes "
+        "fewer updates, is behind with 60.0\xa0%."
     )
     ahead = tuned([np.nan, 0.01, 0.001])
     assert "Even with the best learning rate for each, batch size 8 performs best: it has 98.0" in ahead
@@ -366,6 +369,8 @@ def test_limits_say_that_the_rates_are_the_best_of_the_sweep():
     sweep = sweep_table({(8, 0.01): 0.9, (8, 0.1): 0.8, (128, 0.01): 0.8, (128, 0.1): 0.9})
     assert "best of the sweep after 3 epochs with 1 seed" in limits(sweep, learning_rate=[0.01, 0.1])
     assert "best of the sweep" not in limits(sweep, learning_rate=[0.1, 0.1 + 1e-9])
+    sweep = sweep.assign(updates=[375, 375, 3, 3])
+    assert "better. That of `b` was chosen after 3 updates." in limits(sweep, learning_rate=[0.01, 0.1])
 
 
 # Texts as a whole
