@@ -122,11 +122,11 @@ def _checksum(options: argparse.Namespace) -> None:
     from pathlib import Path
     from tempfile import TemporaryDirectory
 
-    from descent import config, data, datasets, errors, fetch
+    from descent import addresses, config, data, errors, fetch
 
     source = options.source
-    if error := datasets.source_error(source):
-        sys.exit(f"{fetch.public_url(source)}: is not accepted; accepted: {error}")
+    if error := addresses.source_error(source):
+        sys.exit(f"{addresses.public_url(source)}: is not accepted; accepted: {error}")
     if Path(source).is_relative_to(Path.cwd()):
         source = os.path.relpath(source)
     try:
@@ -134,11 +134,11 @@ def _checksum(options: argparse.Namespace) -> None:
             copied = fetch.copy_source(source, None, Path(folder))
             raw = data.read_raw(copied, Path(folder))
     except fetch.Unavailable as error:
-        sys.exit(f"{fetch.public_url(source)}: {error}")
+        sys.exit(f"{addresses.public_url(source)}: {error}")
     except (errors.UserError, OSError) as error:
         text = str(error)
         for copy in (f"{folder}/{data.NPZ}", folder):  # gone by now
-            text = text.replace(copy, fetch.public_url(source))
+            text = text.replace(copy, addresses.public_url(source))
         sys.exit(text)
     images, height, width = raw.train.images.shape
     test = len(raw.test.labels) if raw.test else max(1, images // 6)

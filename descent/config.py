@@ -21,11 +21,11 @@ from pydantic import (
 from ruamel.yaml import YAML
 
 from descent import paths
-from descent.datasets import KNOWN, KnownDataset, source_error
+from descent.addresses import public_url, source_error
+from descent.datasets import KNOWN, KnownDataset
 from descent.engine.optimizers import OPTIMIZERS
 from descent.engine.settings import ACTIVATION, HIDDEN_LAYERS, OPTIMIZER, RunSettings
 from descent.errors import UserError, in_one_line
-from descent.redaction import public_url
 from descent.validation import Conflict, InvalidParams, conflicts, describe_errors, load_yaml, printable
 
 OPTIMIZER_NAMES = ", ".join(OPTIMIZERS)

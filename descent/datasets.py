@@ -1,31 +1,20 @@
 """The known datasets: titles, class names, checksums, mirrors, licences and citations."""
 
-import ipaddress
 import string
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 IDX_FILES = (
-    "train-images-idx3-ubyte",
-    "train-labels-idx1-ubyte",
-    "t10k-images-idx3-ubyte",
-    "t10k-labels-idx1-ubyte",
-)
+    "train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte",
+)  # fmt: skip
 """The names that MNIST gave to training and test images and their labels, in the IDX format."""
 
 
 class Archive(NamedTuple):
-    """A zip or tar archive that has the four files among others.
-
-    Attributes:
-        name: Its name.
-        sha256: Its checksum.
-        members: For each of IDX_FILES the member that has it, as it is or gzipped.
-    """
+    """A zip or tar archive that has the four files among others, as they are or gzipped."""
 
     name: str
     sha256: str
-    members: dict[str, str]
+    members: dict[str, str]  # by the names in IDX_FILES
 
 
 class KnownDataset(NamedTuple):
@@ -123,17 +112,8 @@ KNOWN = {
     # Classes, licence and citation: github.com/zalandoresearch/fashion-mnist.
     "fashion_mnist": KnownDataset(
         title="Fashion-MNIST",
-        class_names=(
-            "T-shirt/top",
-            "Trouser",
-            "Pullover",
-            "Dress",
-            "Coat",
-            "Sandal",
-            "Shirt",
-            "Sneaker",
-            "Bag",
-            "Ankle boot",
+        class_names=tuple(
+            "T-shirt/top,Trouser,Pullover,Dress,Coat,Sandal,Shirt,Sneaker,Bag,Ankle boot".split(",")
         ),
         training_images=60_000,
         mirrors=(
@@ -194,33 +174,3 @@ How they were verified:
   torchvision for Ruby; train-labels also on a file, which has the MD5 in torchvision as well.
 - emnist: the 562 MB were not at hand; TensorFlow Datasets (url_checksums/emnist.txt) and MLDatasets.jl agree.
 """
-
-
-def source_error(source: str) -> str | None:
-    """Return what is wrong with a dataset's source, a path or a URL; None if it can be one."""
-    if "://" not in source or source.startswith("file://"):
-        return None
-    if not is_secure(source):
-        return "a path, or an https URL (http on this machine alone)"
-    if "@" in urlsplit(source).netloc:
-        return "a URL without user and password: this file is committed; the variable DATA_SOURCE is not"
-    return None
-
-
-def is_secure(url: str) -> bool:
-    """Return whether a URL is https, or http on this machine, where nobody listens on the way."""
-    try:
-        parts = urlsplit(url)
-        _ = parts.port  # no number, as after a password with a slash
-    except ValueError:
-        return False
-    if not parts.hostname:
-        return False
-    return parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(parts.hostname))
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

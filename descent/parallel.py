@@ -8,7 +8,6 @@ import logging
 import os
 import pickle
 import queue
-import re
 import sys
 import threading
 import uuid
@@ -26,10 +25,10 @@ from distributed.versions import VersionMismatchWarning, get_versions
 
 import descent
 from descent import errors
+from descent.addresses import public_url
 from descent.errors import UserError
 from descent.files import zipped
 from descent.process import processors
-from descent.redaction import redacted
 
 PACKAGE = "descent"
 """The package that workers are sent. They need the libraries, but neither this code nor a shared disk."""
@@ -109,12 +108,12 @@ def _start_threads() -> Client:
 
 
 def _join(address: str) -> Client:
-    shown = redacted(re.sub(r"^(\w+://)?.*@", r"\1***@", address, flags=re.DOTALL))
+    shown = public_url(address if "://" in address else f"tcp://{address}")
     try:
         scheduler, workers = asyncio.run(_ask_versions(address))
     except Exception as error:  # which one depends on the scheme, and on what answers
-        reason = " ".join(redacted(error).split()) or f"no answer within {CONNECT_TIMEOUT_S} s"
-        if "@" in address:  # a library may repeat the password in any form
+        reason = " ".join(str(error).split()) or f"no answer within {CONNECT_TIMEOUT_S} s"
+        if {"@", "?"} & set(address):  # a library may repeat the password in any form
             reason = type(error).__name__
         raise ClusterUnavailable(f"DASK_SCHEDULER_ADDRESS: no Dask scheduler at {shown}: {reason}") from None
     _require_versions(f"the scheduler {shown}", scheduler, EVERYWHERE)

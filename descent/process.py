@@ -35,12 +35,6 @@ class Busy(UserError):
     """Another process writes the same files; one line that says which."""
 
 
-class Stopped(SystemExit):
-    """A signal asked this process to stop; the code is 128 plus the signal's number."""
-
-    code: int
-
-
 @contextmanager
 def deadline(what: str, seconds: float) -> Iterator[None]:
     """Limit the time of a block in the main thread, whatever it waits in; say after a while that it waits.
@@ -96,21 +90,21 @@ def interruptible() -> Iterator[None]:
     The block's context managers exit normally; threads are not waited for: one that computes for a minute
     more would keep a cancelled training alive. A signal that was ignored stays ignored, as under nohup.
 
-    The code that is interrupted may catch `Stopped`, or turn it into another exception, as C++ modules do
-    that are being imported. However the block then ends, so does the process; after `END_WITHIN_S` it ends
-    in any case.
+    The code that is interrupted may catch the SystemExit, or turn it into another exception, as C++ modules
+    do that are being imported. However the block then ends, so does the process; after `END_WITHIN_S` it
+    ends in any case.
     """
     handlers = {number: signal.getsignal(number) for number in STOP_SIGNALS}
     handlers = {number: handler for number, handler in handlers.items() if handler is not signal.SIG_IGN}
     reader, writer = os.pipe()
-    stopped: list[Stopped] = []
+    stopped: list[int] = []
 
     def stop(number: int, frame) -> None:
-        stopped.append(Stopped(128 + number))
+        stopped.append(128 + number)
         os.write(writer, bytes([number]))
         for later in STOP_SIGNALS:  # none may interrupt the clean-up: a closed terminal sends two of them
             signal.signal(later, signal.SIG_IGN)
-        raise stopped[0]
+        raise SystemExit(128 + number)
 
     threading.Thread(target=_end_after_signal, args=(reader,), daemon=True).start()
     for number in handlers:
@@ -122,7 +116,7 @@ def interruptible() -> Iterator[None]:
             raise
     finally:
         if stopped:
-            leave(stopped[0].code)
+            leave(stopped[0])
         for number, handler in handlers.items():
             signal.signal(number, handler)
         os.close(writer)

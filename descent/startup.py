@@ -23,22 +23,10 @@ experiment, or in a second clone, that is the code whose results are recorded. W
 input after an error; libraries fail with the others.
 """
 OTHER_REPOSITORY = (
-    "GIT_DIR",
-    "GIT_WORK_TREE",
-    "GIT_INDEX_FILE",
-    "GIT_COMMON_DIR",
-    "GIT_OBJECT_DIRECTORY",
-    "GIT_NAMESPACE",
-)
+    "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY", "GIT_NAMESPACE",
+)  # fmt: skip
 """Set in git's hooks: they would have git read another repository than that of the working directory."""
-OTHER_BITS = (
-    "TF_",
-    "XLA_",
-    "KERAS_",
-    "NPY_DISABLE_CPU_FEATURES",
-    "NPY_ENABLE_CPU_FEATURES",
-    "OPENBLAS_CORETYPE",
-)
+OTHER_BITS = ("TF_", "XLA_", "KERAS_", "NPY_DISABLE_CPU", "NPY_ENABLE_CPU", "OPENBLAS_CORETYPE")
 """Beginnings of the names of variables with which TensorFlow and NumPy compute otherwise or not at all.
 
 descent/engine/backend.py removes those of TensorFlow as well, for the workers of a cluster.

@@ -1,5 +1,6 @@
 """Intervals and tests for a handful of repeated runs."""
 
+import bisect
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -91,17 +92,11 @@ def power(difference: float, deviation: float, pairs: int) -> float:
 
 def pairs_needed(difference: float, deviation: float) -> float:
     """Find the smallest number of pairs with which `power` reaches 80 %; infinite beyond MOST_PAIRS."""
-    difference = abs(difference)
-    low, high = 2, MOST_PAIRS
-    if difference <= 1e-12 or power(difference, deviation, high) < POWER:
+    difference, pairs = abs(difference), range(2, MOST_PAIRS + 1)
+    if difference <= 1e-12 or power(difference, deviation, MOST_PAIRS) < POWER:
         return math.inf
-    while low < high:  # power grows with the number of pairs
-        middle = (low + high) // 2
-        if power(difference, deviation, middle) >= POWER:
-            high = middle
-        else:
-            low = middle + 1
-    return low
+    # power grows with the number of pairs
+    return pairs[bisect.bisect_left(pairs, POWER, key=lambda number: power(difference, deviation, number))]
 
 
 def exact_mcnemar(ours_alone: int, theirs_alone: int) -> float:

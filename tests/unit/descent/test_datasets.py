@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from descent.addresses import source_error
 from descent.data import InvalidData, read_raw
-from descent.datasets import IDX_FILES, KNOWN, source_error
+from descent.datasets import IDX_FILES, KNOWN
 from descent.fetch import DownloadFailed, Source, download, obtain
 from descent.files import sha256
 from tests.support.http_server import body, serving, status

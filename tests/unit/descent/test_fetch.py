@@ -30,7 +30,6 @@ from descent.fetch import (
     Transient,
     Unavailable,
     configured_source,
-    is_secure,
     local_path,
     open_file,
     pip_setting,
@@ -262,28 +261,6 @@ def test_a_gzip_file_that_cannot_be_used_is_rejected(monkeypatch, content, reaso
     monkeypatch.setattr(fetch, "FILE_LIMITS", FILE_LIMITS._replace(bytes=10**6))
     with pytest.raises(Unavailable, match=reason):
         fetch._verified(content, None)
-
-
-@pytest.mark.parametrize(
-    "url, secure",
-    {
-        "https://example.org/": True,
-        "http://example.org/": False,
-        "http://127.0.0.1:8000/": True,
-        "http://127.8.9.1/": True,
-        "http://[::1]:8000/": True,
-        "http://localhost/": True,
-        "http://192.168.1.1/": False,
-        "http://10.0.0.1/": False,
-        "http://localhost.example.org/": False,
-        "http://127.0.0.1.example.org/": False,
-        "http://127.0.0.1@example.org/": False,
-        "https:///no-host": False,
-        "ftp://127.0.0.1/": False,
-    }.items(),
-)
-def test_only_https_and_this_machine_are_secure(url, secure):
-    assert is_secure(url) is secure
 
 
 # Sources
