@@ -7,18 +7,21 @@ of them: two epochs a turn, of which the second counts. The median is reported. 
 import argparse
 import platform
 import statistics
-import subprocess
 import sys
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from importlib.metadata import version
 from importlib.util import find_spec
+from itertools import product
+from multiprocessing import get_context
 from typing import Any
 
 import pandas as pd
 
-from benchmarks import engines
+from benchmarks import engines, write
+from benchmarks.worker import prepare, train
 from descent import paths
 from descent.data import load_dataset
-from descent.files import replacing
 from descent.process import processors
 from descent.report.format import counted
 from descent.results import processor
@@ -37,26 +40,24 @@ def main() -> None:
     argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__).parse_args()
     images = len(load_dataset().train.labels)
     table = pd.concat([compare_engines(batch_size, images) for batch_size in ROUNDS], ignore_index=True)
-    with replacing(TABLE) as temporary:
-        table.to_csv(temporary, index=False, float_format="%.4g", lineterminator="\n")
+    write(TABLE, table)
     print(section(table, images))
 
 
 def compare_engines(batch_size: int | str, images: int) -> pd.DataFrame:
     """Measure all engines at one batch size."""
     installed = [name for name in engines.ENGINES if find_spec(engines.REQUIRED.get(name, "numpy"))]
-    measured = measure(
-        ["matrix product", *installed], images if batch_size == "full" else batch_size, ROUNDS[batch_size]
-    )
-    product, _ = measured.pop("matrix product")
-    peak = 2 * engines.MATRIX_SIDE**3 * engines.MATRIX_PRODUCTS / product
+    size, rounds = images if batch_size == "full" else batch_size, ROUNDS[batch_size]
+    measured = measure(["matrix product", *installed], size, rounds)
+    seconds, _ = measured.pop("matrix product")
+    peak = 2 * engines.MATRIX_SIDE**3 * engines.MATRIX_PRODUCTS / seconds
     rows = []
     for engine, (seconds, megabytes) in measured.items():
         runs = 2 if "two" in engine else 1
         speed = runs * images / seconds
         rows.append(
             {
-                "batch_size": images if batch_size == "full" else batch_size,
+                "batch_size": size,
                 "engine": engine,
                 "seconds_per_epoch": seconds,
                 "images_per_second": speed,
@@ -70,52 +71,23 @@ def compare_engines(batch_size: int | str, images: int) -> pd.DataFrame:
 
 def measure(names: list[str], batch_size: int, rounds: int) -> dict[str, tuple[float, float]]:
     """Return the median seconds of an epoch and the peak memory in MB of each engine."""
-    workers = {}
-    try:
+    found, fresh = {name: [] for name in names}, get_context("spawn")
+    with ExitStack() as stack:
+        workers = {}
         for name in names:
-            workers[name] = start_worker(name, batch_size)
-            read_answer(workers[name])  # wait for its warm-up before the next one starts
-        found = {name: [] for name in names}
-        for turn in range(rounds):
-            for name, worker in workers.items():
-                print(
-                    f"\rbatch size {batch_size}, round {turn + 1} of {rounds}: {name:<40}",
-                    end="",
-                    file=sys.stderr,
-                )
-                ask(worker)  # after the turns of the others its data have left the caches
-                found[name].append(ask(worker))
-        print(file=sys.stderr)
-        return {
-            name: (statistics.median(seconds for seconds, _ in pairs), max(memory for _, memory in pairs))
-            for name, pairs in found.items()
-        }
-    finally:
-        for worker in workers.values():
-            worker.kill()
-            worker.communicate()
-
-
-def start_worker(name: str, batch_size: int) -> subprocess.Popen:
-    """Start the worker of an engine."""
-    command = [sys.executable, "-m", "benchmarks.worker", name, str(batch_size)]
-    pipe = subprocess.PIPE
-    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True)
-
-
-def ask(worker: subprocess.Popen) -> tuple[float, float]:
-    """Let a worker train for an epoch; return its seconds and its peak memory so far in MB."""
-    worker.stdin.write("\n")
-    worker.stdin.flush()
-    return read_answer(worker)
-
-
-def read_answer(worker: subprocess.Popen) -> tuple[float, float]:
-    """Read a worker's answer."""
-    line = worker.stdout.readline().split()
-    if not line:
-        raise RuntimeError(f"{' '.join(worker.args)} ended; run it by hand to see why")
-    return float(line[0]), float(line[1])
+            worker = ProcessPoolExecutor(1, fresh, prepare, (name, batch_size))
+            workers[name] = stack.enter_context(worker)
+            worker.submit(train).result()  # its warm-up, before the next one starts
+        for turn, name in product(range(rounds), names):
+            shown = f"batch size {batch_size}, round {turn + 1} of {rounds}: {name:<40}"
+            print(f"\r{shown}", end="", file=sys.stderr)
+            workers[name].submit(train).result()  # after the turns of the others its data left the caches
+            found[name].append(workers[name].submit(train).result())
+    print(file=sys.stderr)
+    return {
+        name: (statistics.median(seconds for seconds, _ in pairs), max(memory for _, memory in pairs))
+        for name, pairs in found.items()
+    }
 
 
 def section(table: pd.DataFrame, images: int) -> str:

@@ -18,11 +18,11 @@ import numpy as np
 import pandas as pd
 from distributed import Client
 
+from benchmarks import write
 from descent import paths
 from descent.data import Dataset, Split
 from descent.engine.settings import RunSettings
 from descent.engine.training import TensorData, train_run
-from descent.files import replacing
 from descent.parallel import connect, run_all
 from descent.sweep import SweepData, plane_of, train_sweep_run
 from tests.support import dask_cluster
@@ -47,8 +47,7 @@ def main() -> None:
     with cluster_of(2) as client:
         rows += [overhead("2 processes", client, count) for count in counts]
     table = pd.DataFrame(rows + throughput(_dataset()))
-    with replacing(TABLE) as temporary:
-        table.to_csv(temporary, index=False, float_format="%.4g", lineterminator="\n")
+    write(TABLE, table)
     print(table.to_string(index=False))
 
 
@@ -93,11 +92,7 @@ def throughput(dataset: Dataset) -> list[dict[str, Any]]:
             [RUN._replace(seed=seed) for seed in seeds],
             SweepData(data, planes=dict.fromkeys(seeds, plane)),
         ),
-        "throughput, 20 epochs": (
-            train_run,
-            [RUN._replace(epochs=20, seed=seed) for seed in range(8)],
-            data,
-        ),
+        "throughput, 20 epochs": (train_run, [RUN._replace(epochs=20, seed=s) for s in range(8)], data),
     }
     seconds: dict[tuple[str, int], list[float]] = {}
     for _, workers in itertools.product(range(ROUNDS), (1, 2)):
@@ -109,17 +104,11 @@ def throughput(dataset: Dataset) -> list[dict[str, Any]]:
                 run_all(client, *task)
                 seconds.setdefault((measured, workers), []).append(time.perf_counter() - started)
     rows = []
-    for measured, (_, runs, _) in work.items():
-        one, two = (statistics.median(seconds[measured, workers]) for workers in (1, 2))
-        rows += [
-            {
-                "measured": measured,
-                "workers": workers,
-                **_row(len(runs), median),
-                "times_one_worker": one / median,
-            }
-            for workers, median in (("1 process", one), ("2 processes", two))
-        ]
+    for measured, workers in itertools.product(work, (1, 2)):
+        one, median = (statistics.median(seconds[measured, number]) for number in (1, workers))
+        name = "1 process" if workers == 1 else f"{workers} processes"
+        row = _row(len(work[measured][1]), median)
+        rows.append({"measured": measured, "workers": name, **row, "times_one_worker": one / median})
     return rows
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from benchmarks import write
 from descent import paths
-from descent.files import replacing
 
 ROOT = Path(__file__).parent.parent
 TABLE = ROOT / paths.REPORTS / "stage.csv"
@@ -37,7 +37,11 @@ def main() -> None:
     model = parser.parse_args().model
     found = {way: [] for way in WAYS}
     with tempfile.TemporaryDirectory() as place:
-        folder = prepared(Path(place))
+        folder = Path(place)  # with parameters and arrays, as the earlier stages leave them
+        shutil.copy(ROOT / "params.yaml", folder)
+        (folder / "data").mkdir()
+        (folder / "data/arrays").symlink_to(ROOT / "data/arrays")
+        (folder / "data/dataset.json").symlink_to(ROOT / "data/dataset.json")
         train(folder, model, WAYS["logged"])  # creates the database, once
         for _ in range(ROUNDS):
             for way, program in WAYS.items():
@@ -50,17 +54,8 @@ def main() -> None:
         }
         for way, runs in found.items()
     )
-    with replacing(TABLE) as temporary:
-        table.to_csv(temporary, index=False, float_format="%.4g", lineterminator="\n")
+    write(TABLE, table)
     print(table.to_string(index=False))
-
-
-def prepared(folder: Path) -> Path:
-    """Make a repository with parameters and arrays, as the earlier stages leave them."""
-    shutil.copy(ROOT / "params.yaml", folder)
-    (folder / "data").mkdir()
-    (folder / "data/arrays").symlink_to(ROOT / "data/arrays")
-    return folder
 
 
 def train(folder: Path, model: str, program: list[str]) -> dict[str, float]:
@@ -68,8 +63,7 @@ def train(folder: Path, model: str, program: list[str]) -> dict[str, float]:
 
     Training starts when the first seeds' programs are compiled, and ends with the last epoch.
     """
-    environment = {
-        **os.environ,
+    environment = os.environ | {
         "PYTHONPATH": str(ROOT),
         "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
     }
