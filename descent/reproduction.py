@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,7 +26,7 @@ whose other last bits grow over the epochs."""
 
 
 class Outputs(NamedTuple):
-    """The outputs of a repository: each one's digest by its path, and the comparison."""
+    """The outputs of a repository: the digest of each path, and the comparison."""
 
     digests: dict[str, str]
     comparison: pd.DataFrame
@@ -36,24 +36,23 @@ class Verdict(NamedTuple):
     """The result of a comparison of outputs.
 
     Attributes:
-        outputs: A row per output: its path, and `identical`, `differs`, `missing` or `new`.
+        outputs: For each path `identical`, `differs`, `missing` or `new`.
         means_agree: Whether all statuses are equal, and within the tolerances all means of models that did
             not diverge.
     """
 
-    outputs: pd.DataFrame
+    outputs: dict[str, str]
     means_agree: bool
 
     @property
     def identical(self) -> bool:
         """True if every output has the same bytes."""
-        return set(self.outputs["second run"]) <= {"identical"}
+        return set(self.outputs.values()) <= {"identical"}
 
     @property
     def reproduced(self) -> bool:
         """True if every output has the same bytes, or all exist and the means agree."""
-        incomplete = set(self.outputs["second run"]) & {"missing", "new"}
-        return self.identical or (self.means_agree and not incomplete)
+        return self.identical or (self.means_agree and not {"missing", "new"} & set(self.outputs.values()))
 
 
 def verify() -> tuple[Verdict, str]:
@@ -70,7 +69,7 @@ def verify() -> tuple[Verdict, str]:
         committed = read_outputs(clone)
         _run_again(clone)
         verdict = compare_outputs(committed, read_outputs(clone))
-    return verdict, as_markdown(verdict, _git("rev-parse", "--short", "HEAD"), processor(), versions())
+    return verdict, as_markdown(verdict, _git("rev-parse", "--short", "HEAD"))
 
 
 def _run_again(clone: Path) -> None:
@@ -127,16 +126,10 @@ def read_outputs(root: Path) -> Outputs:
 
 def compare_outputs(committed: Outputs, again: Outputs) -> Verdict:
     """Compare the outputs of two runs."""
-    names = list(committed.digests | again.digests)
-    words = [_word(committed.digests.get(name), again.digests.get(name)) for name in names]
-    table = pd.DataFrame({"output": names, "second run": words})
-    return Verdict(table, _means_agree(committed.comparison, again.comparison))
-
-
-def _word(committed: str | None, again: str | None) -> str:
-    if committed is None or again is None:
-        return "missing" if again is None else "new"
-    return "identical" if committed == again else "differs"
+    words = {path: "new" for path in again.digests} | {path: "missing" for path in committed.digests}
+    for path in committed.digests.keys() & again.digests.keys():
+        words[path] = "identical" if committed.digests[path] == again.digests[path] else "differs"
+    return Verdict(words, _means_agree(committed.comparison, again.comparison))
 
 
 def _means_agree(committed: pd.DataFrame, again: pd.DataFrame) -> bool:
@@ -147,23 +140,16 @@ def _means_agree(committed: pd.DataFrame, again: pd.DataFrame) -> bool:
     keys = ["study", "model", "status"]
     if not committed[keys].equals(again[keys]):
         return False
-    rows = committed.status != "diverged"
-    accuracies, losses = (
-        [column for column in committed.columns if column.endswith(f"{kind}_mean")]
-        for kind in ("accuracy", "loss")
-    )
-    return all(
-        np.allclose(again.loc[rows, columns], committed.loc[rows, columns], equal_nan=True, **tolerance)
-        for columns, tolerance in (
-            (accuracies, {"atol": ACCURACY_TOLERANCE, "rtol": 0}),
-            (losses, {"atol": 0, "rtol": LOSS_TOLERANCE}),
-        )
-    )
+    ours, theirs = (table[committed.status != "diverged"] for table in (committed, again))
+    accuracies = [name for name in ours if name.endswith("accuracy_mean")]
+    losses = [name for name in ours if name.endswith("loss_mean")]
+    return np.allclose(
+        theirs[accuracies], ours[accuracies], rtol=0, atol=ACCURACY_TOLERANCE, equal_nan=True
+    ) and np.allclose(theirs[losses], ours[losses], rtol=LOSS_TOLERANCE, atol=0, equal_nan=True)
 
 
-def as_markdown(verdict: Verdict, commit: str, machine: str, libraries: Mapping[str, str]) -> str:
-    """Render a verdict: one sentence, the machine, then every output."""
-    counts = verdict.outputs["second run"].value_counts()
+def as_markdown(verdict: Verdict, commit: str) -> str:
+    """Render a verdict: one sentence, this machine, then every output."""
     if verdict.identical:
         sentence = "Reproduced to the byte"
     elif verdict.reproduced:
@@ -173,12 +159,12 @@ def as_markdown(verdict: Verdict, commit: str, machine: str, libraries: Mapping[
         )
     else:
         sentence = "NOT reproduced"
-    counted = ", ".join(f"{count} {word}" for word, count in counts.items())
-    listed = ", ".join(f"{name} {version}" for name, version in libraries.items())
-    rows = "".join(f"| {output} | {word} |\n" for output, word in verdict.outputs.itertuples(index=False))
+    counted = ", ".join(f"{count} {word}" for word, count in Counter(verdict.outputs.values()).items())
+    libraries = ", ".join(f"{name} {version}" for name, version in versions().items())
+    rows = "".join(f"| {path} | {word} |\n" for path, word in verdict.outputs.items())
     return (
         "# The pipeline run again in a fresh clone\n\n"
         f"{sentence}: {counted}.\n\n"
-        f"Commit {commit}, on {machine}, with {listed}.\n\n"
+        f"Commit {commit}, on {processor()}, with {libraries}.\n\n"
         f"| output | second run |\n|---|---|\n{rows}"
     )

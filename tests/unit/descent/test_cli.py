@@ -69,11 +69,9 @@ def test_commands_work_from_a_folder_inside_the_repository(tmp_path, monkeypatch
 def test_verify_exits_with_0_only_if_the_results_are_reproduced(
     words, means_agree, code, tmp_path, monkeypatch, capsys
 ):
-    import pandas as pd
-
     from descent import reproduction
 
-    verdict = Verdict(pd.DataFrame({"output": ["a", "b"], "second run": words}), means_agree)
+    verdict = Verdict(dict(zip("ab", words, strict=True)), means_agree)
     monkeypatch.setattr(reproduction, "verify", lambda: (verdict, "the report\n"))
     (tmp_path / ".dvc").mkdir()
     monkeypatch.chdir(tmp_path)

@@ -8,6 +8,7 @@ import yaml
 
 from descent import reproduction
 from descent.reproduction import Outputs, as_markdown, compare_outputs, other_bytes, read_outputs
+from descent.results import processor
 
 DIGESTS = {"models/m/model.keras": "a", "models/m/history.csv": "b", "reports/report.md": "c"}
 
@@ -37,7 +38,7 @@ def test_the_same_outputs_are_identical():
 def test_another_output_is_reported_by_its_path(digests, word, complete):
     verdict = compare_outputs(outputs(), outputs(digests))
     (path,) = digests.items() ^ DIGESTS.items() if word != "differs" else [("models/m/model.keras", "")]
-    words = dict(verdict.outputs.itertuples(index=False))
+    words = dict(verdict.outputs)
     assert words.pop(path[0]) == word and set(words.values()) == {"identical"}
     assert (verdict.identical, verdict.reproduced) == (False, complete)
 
@@ -69,17 +70,17 @@ def test_the_means_of_a_diverged_model_may_differ():
 
 
 def test_the_record_has_the_commit_the_machine_and_every_output():
-    text = as_markdown(compare_outputs(outputs(), outputs()), "abc123", "A 1", {"keras": "3"})
+    text = as_markdown(compare_outputs(outputs(), outputs()), "abc123")
     assert "Reproduced to the byte: 3 identical." in text
-    assert "Commit abc123, on A 1, with keras 3." in text
+    assert f"Commit abc123, on {processor()}, with python " in text
     assert all(f"| {path} | identical |" in text for path in DIGESTS)
 
 
 def test_the_record_of_other_numbers_says_that_they_are_not_reproduced():
     differs = DIGESTS | {"models/m/model.keras": "x"}
-    text = as_markdown(compare_outputs(outputs(), outputs(differs, accuracy=0.5)), "abc123", "A 1", {})
+    text = as_markdown(compare_outputs(outputs(), outputs(differs, accuracy=0.5)), "abc123")
     assert "NOT reproduced: " in text and "| models/m/model.keras | differs |" in text
-    text = as_markdown(compare_outputs(outputs(), outputs(differs)), "abc123", "A 1", {})
+    text = as_markdown(compare_outputs(outputs(), outputs(differs)), "abc123")
     assert "the means agree within 1% (accuracies) and 10% (losses)" in text
 
 
