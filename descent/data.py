@@ -114,28 +114,20 @@ class Dataset(NamedTuple):
 class RawDataset(NamedTuple):
     """The description of what is in data/raw/, where it is the file dataset.json.
 
-    What has no line here is as in `datasets.KnownDataset`.
-
-    Attributes:
-        name: What `data` in params.yaml says.
-        format: `idx` for four IDX files, `npz` for images.npz.
-        class_names: One per label; None if the files decide.
-        test_images: How many test images are drawn; None if the files have their own.
-        published: The checksum, or checksums, by which the files were verified.
-        files: The SHA-256 of each file.
+    What has no comment here has one in `datasets.KnownDataset`.
     """
 
-    name: str
+    name: str  # what `data` in params.yaml says
     title: str
-    format: str
-    class_names: tuple[str, ...] | None = None
-    test_images: int | None = None
+    format: str  # `idx` for four IDX files, `npz` for images.npz
+    class_names: tuple[str, ...] | None = None  # None if the files decide
+    test_images: int | None = None  # how many are drawn; None if the files have their own
     transposed: bool = False
     first_label: int = 0
     licence: str | None = None
     citation: str | None = None
-    published: Any = None
-    files: dict[str, str] | None = None
+    published: Any = None  # the checksum, or checksums, by which the files were verified
+    files: dict[str, str] | None = None  # the SHA-256 of each file
 
 
 def write_description(description: RawDataset, folder: Path = paths.RAW) -> None:
@@ -235,11 +227,7 @@ def _numbered(parts: Sequence[_Part], names: tuple[str, ...] | None) -> tuple[tu
 
 
 def read_folder(source: Path | IO[bytes], place: str) -> dict[str, bytes]:
-    """Read the images of a folder, or of a zip or tar archive of one.
-
-    Args:
-        source: The folder, or the open archive.
-        place: Its name in messages.
+    """Read the images of a folder, or of a zip or tar archive of one; messages call it `place`.
 
     Returns:
         The content of each file by its name, such as `cat/1.png` or `train/cat/1.png`, sorted by name.
@@ -390,10 +378,7 @@ def _size(shape: Sequence[int]) -> str:
 
 
 def read_idx(path: Path | str, dimensions: int) -> np.ndarray:
-    """Read an IDX file of unsigned bytes.
-
-    Returns:
-        A read-only array of uint8 with so many dimensions.
+    """Read an IDX file of unsigned bytes: a read-only array of uint8.
 
     Raises:
         InvalidData: The magic number is another one, or the length does not match the header.
@@ -487,13 +472,11 @@ def preprocess(
     change no number, so that an edited name trains nothing again.
 
     Returns:
-        The summary: the size of the images, the number of classes and of unused images, and for each
-        split the number of images, the number per class, the mean and the deviation of the pixels.
+        The summary.
 
     Raises:
         InvalidData: A file in `raw` cannot be used.
         InvalidSplit: There are not enough images.
-        OSError: A file cannot be written.
     """
     found = read_raw(description, raw)
     drawn = draw_rows(found, description, training, validation, seed)

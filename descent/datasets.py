@@ -18,33 +18,19 @@ class Archive(NamedTuple):
 
 
 class KnownDataset(NamedTuple):
-    """A dataset of four IDX files.
+    """A dataset of four IDX files."""
 
-    Attributes:
-        title: Its name for readers.
-        class_names: One per label, from 0 up.
-        training_images: How many there are to be split into training and validation images.
-        mirrors: Folders and https URLs with the four files, or URLs of `archive`.
-        sha256: Of each of IDX_FILES, as it is or gzipped as it was published; empty if in `archive`.
-        archive: Where the files are members of one archive.
-        package: The archive on the index of Python packages that has the files as well.
-        transposed: Whether the files have rows and columns exchanged.
-        first_label: The label of the first class in the files.
-        licence: As its publishers state it.
-        citation: How they ask to be cited.
-    """
-
-    title: str
-    class_names: tuple[str, ...]
-    training_images: int
-    mirrors: tuple[str, ...]
-    sha256: dict[str, str]
-    licence: str
-    citation: str
-    archive: Archive | None = None
-    package: Archive | None = None
-    transposed: bool = False
-    first_label: int = 0
+    title: str  # for readers
+    class_names: tuple[str, ...]  # one per label, from 0 up
+    training_images: int  # to be split into training and validation images
+    mirrors: tuple[str, ...]  # folders and https URLs with the four files, or URLs of `archive`
+    sha256: dict[str, str]  # of IDX_FILES, as they are or gzipped as published; empty if in `archive`
+    licence: str  # as its publishers state it
+    citation: str  # as they ask to be cited
+    archive: Archive | None = None  # where the files are members of one
+    package: Archive | None = None  # on the index of Python packages: has the files as well
+    transposed: bool = False  # the files have rows and columns exchanged
+    first_label: int = 0  # of the first class in the files
 
 
 def _emnist(

@@ -104,17 +104,12 @@ ARCHIVE_LIMITS = Limits(bytes=4 * 2**30, seconds=3600)  # EMNIST has 562 MB
 def obtain(name: str, dataset: Any, folder: Path, given: str | None = None) -> RawDataset:
     """Put the files of a dataset into `folder`, verified, with their description in dataset.json.
 
-    Files that are right already are not touched; those of another dataset are removed.
-
-    Args:
-        name: What `data` in params.yaml says.
-        dataset: A `datasets.KnownDataset`, or a `config.OwnDataset`.
-        folder: Where to put them.
-        given: A path or URL to try first: that of `configured_source`.
+    Files that are right already are not touched; those of another dataset are removed. A
+    `datasets.KnownDataset` or `config.OwnDataset` is taken from the `given` path or URL, if any, then from
+    its own sources.
 
     Raises:
         DownloadFailed: No source has the right files.
-        OSError: `folder` cannot be written.
     """
     wanted = _description(name, dataset)
     with suppress(InvalidData):
@@ -143,21 +138,13 @@ def _description(name: str, dataset: Any) -> RawDataset:
 
 
 def download(checksums: Mapping[str, str | None], folder: Path, places: Iterable["Source"]) -> dict[str, str]:
-    """Put files into `folder`, uncompressed.
+    """Put files into `folder`, uncompressed; return the SHA-256 of each.
 
-    Files that are right already are not touched. A source that fails is left for the next one.
-
-    Args:
-        checksums: By the file's name, its SHA-256, as it is or gzipped; None if its source decides.
-        folder: Where to put them.
-        places: The sources to try, in this order.
-
-    Returns:
-        The SHA-256 of each file in `folder`.
+    Files that are right already are not touched. A source that fails is left for the next one. A file's
+    checksum is that of the file as it is or gzipped, or None if its source decides.
 
     Raises:
         DownloadFailed: Every source failed.
-        OSError: `folder` cannot be written.
     """
     missing, failures = _missing(checksums, folder), []
     for source in places if missing else ():
@@ -233,19 +220,13 @@ def _copy_own(name: str, own: Any, folder: Path, given: str | None) -> RawDatase
 def copy_source(source: str, checksum: str | None, folder: Path) -> RawDataset:
     """Put what a path or URL has into `folder`: four IDX files, or all images as images.npz.
 
-    Args:
-        source: The path or URL.
-        checksum: What it must have; None for any.
-        folder: Where to put it.
-
     Returns:
         The format, the files, and as `published` the SHA-256 of the source's file; of several files, that
         of the lines which `sha256sum` prints for them.
 
     Raises:
-        Unavailable: It is absent, cannot be had, or has another checksum.
+        Unavailable: It is absent, cannot be had, or has another checksum than this one (None: any will do).
         InvalidData: It is no dataset.
-        OSError: `folder` cannot be written.
     """
     place = public_url(source)
     files, found = _read_own(source, place)
@@ -321,15 +302,10 @@ def local_path(source: str) -> Path | None:
 
 @dataclass(frozen=True)
 class Source:
-    """A place that may have the four IDX files, as they are or gzipped, or an archive with them.
+    """A place that may have the four IDX files, as they are or gzipped, or an archive with them."""
 
-    Attributes:
-        place: A path or URL: of a folder with the files or the archive, or of the archive.
-        archive: Describes the archive; None if the files are not in one.
-    """
-
-    place: str
-    archive: Archive | None = None
+    place: str  # a path or URL: of a folder with the files or the archive, or of the archive
+    archive: Archive | None = None  # None if the files are not in one
 
     def __str__(self):
         """Name the source in messages, without secrets."""
@@ -400,10 +376,6 @@ class PackageIndex(Source):
 @contextmanager
 def open_file(place: str, limits: Limits) -> Iterator[IO[bytes]]:
     """Open a file of this machine, or download one to a temporary file.
-
-    Args:
-        place: A path, or a URL: https, or http on this machine.
-        limits: Of size and time.
 
     Raises:
         NotFound: There is no such file.

@@ -42,19 +42,12 @@ class Damage(NamedTuple):
 
 
 class Recorded(NamedTuple):
-    """A file, or a folder, in dvc.lock.
+    """A file, or a folder, in dvc.lock."""
 
-    Attributes:
-        path: Where it belongs, relative to the root.
-        md5: Its digest; a folder's ends with `.dir`.
-        stage: The stage that made it.
-        cached: Its copy in DVC's cache (a folder's is the list of its files); None if DVC keeps none.
-    """
-
-    path: Path
-    md5: str
-    stage: str
-    cached: Path | None
+    path: Path  # relative to the root
+    md5: str  # a folder's ends with `.dir`
+    stage: str  # that made it
+    cached: Path | None  # its copy in DVC's cache (a folder's is the list of its files), if DVC keeps one
 
 
 def repository(start: Path | None = None) -> Path:

@@ -176,7 +176,7 @@ def run_each(
 
     Args:
         client: What `connect` returned.
-        function: A function that can be imported by its name from this package.
+        function: Is imported by its name from this package.
         tasks: The settings of each run.
         shared: Data of all runs. Threads share the object itself; each worker unpickles it once.
         on_event: Called in this thread with (index, event) for what a run passes to `emit`, in the

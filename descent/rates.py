@@ -16,18 +16,11 @@ ROW = ["optimizer", "batch_size"]
 
 
 class Scaling(NamedTuple):
-    """The best learning rate as proportional to the batch size to the power of `exponent`.
+    """The best learning rate as proportional to the batch size to the power of `exponent`."""
 
-    Attributes:
-        exponent: The slope of log rate by log batch size.
-        error: Its standard error; NaN for fewer than three batch sizes.
-        smallest: The smallest batch size used.
-        largest: The largest batch size used.
-    """
-
-    exponent: float
-    error: float
-    smallest: int
+    exponent: float  # the slope of log rate by log batch size
+    error: float  # its standard error; NaN for fewer than three batch sizes
+    smallest: int  # batch size used
     largest: int
 
 
@@ -112,11 +105,7 @@ def tuned_rates(sweep: pd.DataFrame, rows: Mapping[str, tuple[str, int]]) -> dic
     """Choose the best learning rate of each tuned model.
 
     Where no run of a row learned anything, this is its rate with the highest accuracy all the same; the
-    model's status will say what became of it.
-
-    Args:
-        sweep: The sweep's table.
-        rows: Optimizer and batch size of each model.
+    model's status will say what became of it. `rows` has optimizer and batch size of each model.
     """
     first = _ranked(sweep).drop_duplicates(ROW).set_index(ROW).learning_rate
     return {name: float(first[row]) for name, row in rows.items()}

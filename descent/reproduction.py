@@ -35,13 +35,10 @@ class Outputs(NamedTuple):
 class Verdict(NamedTuple):
     """The result of a comparison of outputs.
 
-    Attributes:
-        outputs: For each path `identical`, `differs`, `missing` or `new`.
-        means_agree: Whether all statuses are equal, and within the tolerances all means of models that did
-            not diverge.
+    Means agree if all statuses are equal, and within the tolerances all means of models that did not diverge.
     """
 
-    outputs: dict[str, str]
+    outputs: dict[str, str]  # for each path `identical`, `differs`, `missing` or `new`
     means_agree: bool
 
     @property

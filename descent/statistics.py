@@ -26,19 +26,12 @@ class Interval(NamedTuple):
 
 
 class PairedTest(NamedTuple):
-    """The result of a paired t-test.
+    """The result of a paired t-test; t and p are NaN where there is no spread to compare with."""
 
-    Attributes:
-        difference: The mean difference with its interval.
-        t: Student's t; NaN where there is no spread to compare with.
-        p: The two-sided p-value; NaN likewise.
-        pairs_needed: The number of pairs that `pairs_needed` finds for this difference and spread.
-    """
-
-    difference: Interval
+    difference: Interval  # of the mean difference
     t: float
-    p: float
-    pairs_needed: float
+    p: float  # two-sided
+    pairs_needed: float  # what the function finds for this difference and spread
 
 
 def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
@@ -77,13 +70,7 @@ def paired_t(ours: Sequence[float], theirs: Sequence[float]) -> PairedTest:
 
 
 def power(difference: float, deviation: float, pairs: int) -> float:
-    """Compute the probability that a two-sided paired t-test finds a true difference significant.
-
-    Args:
-        difference: The true mean difference.
-        deviation: The standard deviation of the differences.
-        pairs: The number of pairs, from 2.
-    """
+    """Compute the probability that a two-sided paired t-test finds a true mean difference significant."""
     freedom, shift = pairs - 1, difference / deviation * math.sqrt(pairs)
     critical = stats.t.ppf((1 + CONFIDENCE) / 2, freedom)
     wrong_side = stats.nct.cdf(-critical, freedom, shift)  # SciPy gives NaN where this is next to nothing
@@ -102,9 +89,7 @@ def pairs_needed(difference: float, deviation: float) -> float:
 def exact_mcnemar(ours_alone: int, theirs_alone: int) -> float:
     """Return the two-sided p-value of McNemar's exact test (1947, doi:10.1007/BF02295996).
 
-    Args:
-        ours_alone: Images that only our model classifies correctly.
-        theirs_alone: Images that only the other model classifies correctly.
+    It takes the numbers of images that only one model, and only the other, classifies correctly.
     """
     disagreements = ours_alone + theirs_alone
     return float(stats.binomtest(ours_alone, disagreements).pvalue) if disagreements else 1.0

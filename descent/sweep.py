@@ -51,19 +51,13 @@ class SweepRun(NamedTuple):
 class RunView(NamedTuple):
     """The view of a run in the explorer, at the epochs of `view_epochs`.
 
-    Attributes:
-        trajectory: Coordinates [x, y] in the plane of the run's seed, None for one that is not finite; empty
-            without a plane.
-        explained: The share of the squared distance from the start that lies in the plane, at the end; None
-            if it is not finite.
-        predicted: For each epoch the classes of the images of `view_rows`; -1 where a probability is NaN.
-        percent: For each epoch the probabilities of those classes, in percent.
+    `explained` is the share of the squared distance from the start that lies in the plane, at the end.
     """
 
-    trajectory: list[list[float | None]]
-    explained: float | None
-    predicted: list[list[int]]
-    percent: list[list[int]]
+    trajectory: list[list[float | None]]  # [x, y] in the plane, None if not finite; empty without a plane
+    explained: float | None  # None if it is not finite
+    predicted: list[list[int]]  # the classes of the images of `view_rows`; -1 where a probability is NaN
+    percent: list[list[int]]  # the probabilities of those classes
 
 
 class SweepData(NamedTuple):
@@ -112,9 +106,6 @@ def plane_of(trajectory: np.ndarray) -> np.ndarray:
 
     Products are summed without BLAS, whose last bits depend on its threads.
 
-    Args:
-        trajectory: (points, weights), at least two points.
-
     Returns:
         (3, weights) float32: the start and two orthonormal directions. The second one is zero where all
         points lie on a line, and both are where the trajectory is not finite.
@@ -137,12 +128,7 @@ def plane_of(trajectory: np.ndarray) -> np.ndarray:
 
 
 def project(plane: np.ndarray, trajectory: np.ndarray) -> tuple[list[list[float | None]], float | None]:
-    """Project a trajectory onto a plane; `RunView.trajectory` of all epochs, and `RunView.explained`.
-
-    Args:
-        plane: What `plane_of` returned.
-        trajectory: (points, weights).
-    """
+    """Project a trajectory onto a plane; `RunView.trajectory` of all epochs, and `RunView.explained`."""
     origin, *directions = plane.astype(np.float64)
     points, distance = [], 0.0
     with np.errstate(invalid="ignore", over="ignore"):
@@ -196,18 +182,12 @@ class RunCache(NamedTuple):
 
     The kind of processor is not part of a run's identity, though it may change last bits: runs that
     were pulled from a colleague are used as they are.
-
-    Attributes:
-        folder: Where the files are.
-        data: The digest of the data.
-        engine: The digest of the engine and the versions of its libraries.
-        view_digest: The digest of what the views depend on.
     """
 
     folder: Path
-    data: str
-    engine: dict[str, str]
-    view_digest: str
+    data: str  # the digest of the data
+    engine: dict[str, str]  # the digest of the engine and the versions of its libraries
+    view_digest: str  # of what the views depend on
 
     def path(self, run: RunSettings) -> Path:
         """Return the file of a run, named after its settings and data."""
@@ -256,16 +236,11 @@ class PlaneCache(NamedTuple):
     """A folder of planes, one .npy file for each seed and network.
 
     The engine is not part of a plane's identity: a plane is computed again with all runs of its seed.
-
-    Attributes:
-        folder: Where the files are.
-        runs: The cache of the runs in these planes.
-        images: The number of training images.
     """
 
     folder: Path
-    runs: RunCache
-    images: int
+    runs: RunCache  # of the runs in these planes
+    images: int  # to train on
 
     def path(self, run: RunSettings) -> Path:
         """Return the file with the plane of a run."""
