@@ -17,12 +17,12 @@ from multiprocessing import get_context
 from typing import Any
 
 import pandas as pd
+from dask.system import CPU_COUNT
 
 from benchmarks import engines, write
 from benchmarks.worker import prepare, train
 from descent import paths
 from descent.data import load_dataset
-from descent.process import processors
 from descent.report.format import counted
 from descent.results import processor
 
@@ -97,7 +97,7 @@ def section(table: pd.DataFrame, images: int) -> str:
     sizes = list(dict.fromkeys(table.batch_size))
     cells = {(row.engine, row.batch_size): _cell(row) for row in table.itertuples()}
     lines = [
-        f"Seconds per epoch of {images:,} images (median) on {counted(processors(), 'core')}, and images per",
+        f"Seconds per epoch of {images:,} images (median) on {counted(CPU_COUNT, 'core')}, and images per",
         "second relative to `keras.Model.fit`. One thread per run unless stated otherwise.",
         "",
         "| engine | " + " | ".join(f"batch size {size:,}" for size in sizes) + " |",

@@ -107,11 +107,7 @@ class Section(BaseModel):
 
 
 class OwnDataset(Section):
-    """A dataset of your own; its format is what the source is.
-
-    The source is a folder or URL with four IDX files named as MNIST's, an .npz file, or a folder (or a zip
-    or tar archive of one) with a subfolder of images for each class.
-    """
+    """A dataset of your own; its format is what the source is."""
 
     title: Text = Field(description=TEXT)
     source: Annotated[Text, AfterValidator(_source)] = Field(description="a path, or an https URL")

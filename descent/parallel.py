@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 import cloudpickle
 import dask
+from dask.system import CPU_COUNT
 from distributed import CancelledError, Client, Future, Security, get_worker, rpc
 from distributed.client import ClosedClientError
 from distributed.versions import VersionMismatchWarning, get_versions
@@ -28,7 +29,6 @@ from descent import errors
 from descent.addresses import public_url
 from descent.errors import UserError
 from descent.files import zipped
-from descent.process import processors
 
 PACKAGE = "descent"
 """The package that workers are sent. They need the libraries, but neither this code nor a shared disk."""
@@ -99,7 +99,7 @@ def _start_threads() -> Client:
     return Client(
         processes=False,
         n_workers=1,
-        threads_per_worker=processors(),
+        threads_per_worker=CPU_COUNT,  # those that this process may use: its container's share
         memory_limit=0,
         dashboard_address="127.0.0.1:0",  # Dask needs some port: a free one, for this machine only
         scheduler_kwargs={"dashboard": False},

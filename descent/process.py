@@ -1,4 +1,4 @@
-"""Processes: signals, exclusive writers, the number of processors, progress bars."""
+"""Processes: signals, deadlines, exclusive writers, progress bars."""
 
 import ctypes
 import os
@@ -62,13 +62,6 @@ def deadline(what: str, seconds: float) -> Iterator[None]:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, handler)
         signal.setitimer(signal.ITIMER_REAL, *timer)
-
-
-def processors() -> int:
-    """Return the number of processors that this process may use: its affinity and its container's share."""
-    from dask.system import CPU_COUNT
-
-    return CPU_COUNT
 
 
 def end_with_parent() -> None:

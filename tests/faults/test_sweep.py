@@ -114,7 +114,7 @@ def test_the_order_and_number_of_threads_change_no_byte(project, monkeypatch):
     table, runs = paths.SWEEP_TABLE.read_bytes(), finished(project)
     shutil.rmtree(paths.SWEEP_RUNS)
     monkeypatch.setattr(sweep, "longest_first", lambda runs, images: runs[::-1])
-    monkeypatch.setattr(parallel, "processors", lambda: 4)
+    monkeypatch.setattr(parallel, "CPU_COUNT", 4)
     main()
     assert paths.SWEEP_TABLE.read_bytes() == table
     assert finished(project) == runs

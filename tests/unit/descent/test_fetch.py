@@ -334,7 +334,6 @@ def test_a_mirror_without_the_file_is_not_found():
         "/data/mnist": Path("/data/mnist"),
         "data": Path("data"),
         "~/mnist": Path(os.path.expanduser("~/mnist")),
-        "file:///data/my%20mnist": Path("/data/my mnist"),
         "https://example.org/mnist": None,
         "https://user:secret@example.org/a.zip": None,
         "http://127.0.0.1:8000": None,
@@ -351,6 +350,7 @@ def test_a_source_is_a_path_or_a_url(monkeypatch, text, path):
     [
         "http://example.org/mnist",
         "ftp://example.org/mnist",
+        "file:///data/mnist",
         "s3://bucket/mnist",
         "https://",
         "https://example.org:port/",

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import dask
 import pytest
+from dask.system import CPU_COUNT
 
 from descent import parallel
 from descent.parallel import ClusterUnavailable, Failure, RunsFailed, connect, run_all, run_each
-from descent.process import processors
 from tests.support.small_params import ROOT
 from tests.support.waiting import wait_for
 
@@ -70,7 +70,7 @@ def test_threads_one_for_each_processor_start_in_a_second_of_processor_time():
     began = time.process_time()
     with connect() as client:
         assert run_all(client, count, [0], 1) == [1]
-        assert client.cluster.workers[0].state.nthreads == processors()
+        assert client.cluster.workers[0].state.nthreads == CPU_COUNT
     assert time.process_time() - began < 1
 
 
@@ -134,14 +134,14 @@ def test_abandoned_runs_stop_at_their_next_event(threads, tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         run_all(threads, emit_forever, range(2), str(tmp_path), interrupt)
-    wait_for(lambda: len(list(tmp_path.glob("ended-*"))) == min(2, processors()))
+    wait_for(lambda: len(list(tmp_path.glob("ended-*"))) == min(2, CPU_COUNT))
 
 
 def test_closed_iterator_stops_the_other_runs(threads, tmp_path):
     outcomes = run_each(threads, emit_forever_unless_zero, [0, 1], str(tmp_path))
     assert next(outcomes) == (0, 0)
     outcomes.close()
-    wait_for(lambda: processors() == 1 or (tmp_path / "ended-1").exists())
+    wait_for(lambda: CPU_COUNT == 1 or (tmp_path / "ended-1").exists())
 
 
 def emit_forever_unless_zero(task, shared, emit):

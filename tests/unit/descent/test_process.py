@@ -10,7 +10,7 @@ import time
 import psutil
 import pytest
 
-from descent.process import Busy, exclusive_writer, processors, progress_bar
+from descent.process import Busy, exclusive_writer, progress_bar
 from tests.support.small_params import ROOT
 
 
@@ -144,10 +144,6 @@ def test_a_second_writer_is_rejected_while_the_first_lives(tmp_path):
 def test_writers_of_different_folders_do_not_wait(tmp_path):
     with exclusive_writer(tmp_path / "a"), exclusive_writer(tmp_path / "b"):
         pass
-
-
-def test_processors_are_those_that_this_process_may_use():
-    assert 1 <= processors() <= os.cpu_count()
 
 
 def test_a_progress_bar_without_a_terminal_is_silent(capfd):

@@ -2,9 +2,10 @@
 
 import threading
 
+from dask.system import CPU_COUNT
+
 from descent.engine import backend
 from descent.engine.backend import tf
-from descent.process import processors
 
 
 def test_a_device_has_one_thread():
@@ -12,23 +13,23 @@ def test_a_device_has_one_thread():
 
 
 def test_runs_side_by_side_have_a_device_each():
-    started, devices = threading.Barrier(processors(), timeout=120), []
+    started, devices = threading.Barrier(CPU_COUNT, timeout=120), []
 
     def compute():
         with backend.exclusive_device():
             started.wait()
             devices.append(tf.constant(1.0).device)
 
-    threads = [threading.Thread(target=compute) for _ in range(processors())]
+    threads = [threading.Thread(target=compute) for _ in range(CPU_COUNT)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(set(devices)) == processors()
+    assert len(set(devices)) == CPU_COUNT
 
 
 def test_a_device_is_free_again_after_a_run_that_failed():
-    for _ in range(processors() + 1):
+    for _ in range(CPU_COUNT + 1):
         try:
             with backend.exclusive_device():
                 raise ArithmeticError

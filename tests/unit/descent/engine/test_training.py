@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from dask.system import CPU_COUNT
 
 from descent.data import Split
 from descent.engine import epoch, network
@@ -19,7 +20,6 @@ from descent.engine.training import (
     train_run,
 )
 from descent.metrics import EPOCH_METRICS
-from descent.process import processors
 from tests.support.images import draw_split
 from tests.support.reference import backpropagated
 from tests.support.settings import run_settings
@@ -142,7 +142,7 @@ def test_one_compilation_serves_all_seeds_and_learning_rates(data):
         list(pool.map(lambda seed: train_run(settings._replace(seed=seed), data), range(4)))
     train_run(settings._replace(learning_rate=0.7), data)
     counts = [each.experimental_get_tracing_count() for each in program.programs.values()]
-    assert len(counts) <= processors() and set(counts) == {1}
+    assert len(counts) <= CPU_COUNT and set(counts) == {1}
 
 
 def test_a_network_that_does_not_fit_into_memory_is_a_memory_error(data, monkeypatch):
