@@ -29,8 +29,6 @@ DIFF = "uncommitted.diff"
 """The artifact with what was not committed."""
 LONGEST_TAG = 5000
 """Characters of a tag, which MLflow limits; what is longer is in the listing alone."""
-Values = dict[tuple[str, int], float]
-"""Metric values by name and step."""
 
 
 @dataclass
@@ -41,7 +39,8 @@ class ExpectedRun:
     key: str = ""
     params: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
-    values: Values = field(default_factory=dict)
+    curves: dict[str, dict[int, float]] = field(default_factory=dict)
+    """The values of each metric, by step."""
     seconds: float | None = None
 
     def add_finals(self, numbers: abc.Mapping[str, float]) -> None:
@@ -49,19 +48,12 @@ class ExpectedRun:
 
         A metric with a curve is skipped: its last step is the final value.
         """
-        curves = {key for key, _ in self.values}
-        self.values |= {(key, 0): value for key, value in numbers.items() if key not in curves}
-
-    def curves(self) -> dict[str, dict[int, float]]:
-        """Return the values of each metric by step, in order."""
-        curves: dict[str, dict[int, float]] = {}
-        for (key, step), value in sorted(self.values.items()):
-            curves.setdefault(key, {})[step] = value
-        return curves
+        for key, value in numbers.items():
+            self.curves.setdefault(key, {0: value})
 
     def final(self) -> dict[str, float]:
         """Return the value of each metric at its last step."""
-        return {key: list(curve.values())[-1] for key, curve in self.curves().items()}
+        return {key: curve[max(curve)] for key, curve in self.curves.items()}
 
 
 @dataclass
@@ -305,7 +297,8 @@ class _Reader:
             for name in curves.metrics or row.keys() - {curves.step, *curves.run_per}:
                 value = as_number(row[name])
                 if value is not None and math.isfinite(value):
-                    run.values[metric_name(self.mapping, prefix + name), int(step)] = value
+                    curve = run.curves.setdefault(metric_name(self.mapping, prefix + name), {})
+                    curve[int(step)] = value
 
     def _rows(self, file: str, columns: list[str]) -> list[dict[str, Any]]:
         """Read a table that must have `columns`."""

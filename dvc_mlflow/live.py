@@ -25,7 +25,7 @@ PATIENCE_S = 60
 """Seconds that a stage waits at its end for a slow store."""
 FAREWELL_S = 5
 """Seconds that a cancelled stage takes to say so: ten after SIGTERM, many systems send SIGKILL."""
-PROGRAM = "import sys; sys.path.insert(0, sys.argv[1]); from dvc_mlflow.stream import work; work()"
+PROGRAM = "import sys; sys.path.insert(0, sys.argv[1]); from dvc_mlflow.stream import work; work(sys.argv[2])"
 """The process behind the pipe, with the package from wherever it was imported."""
 
 
@@ -52,17 +52,17 @@ class LiveRun:
                 "time": round(1000 * time.time()),
             }
             self._errors = tempfile.TemporaryFile()
-            command = [sys.executable, "-c", PROGRAM, str(Path(__file__).resolve().parent.parent)]
+            package = str(Path(__file__).resolve().parent.parent)
+            command = [sys.executable, "-c", PROGRAM, package, json.dumps(begun)]
             streams: dict[str, Any] = {
-                "stdin": subprocess.PIPE,
                 "stdout": self._errors,
                 "stderr": self._errors,
+                "stdin": subprocess.PIPE,
             }
             self._process = subprocess.Popen(command, start_new_session=True, **streams)
             assert self._process.stdin
             self._pipe = self._process.stdin.fileno()
             os.set_blocking(self._pipe, False)
-            self._send(begun)
         except (OSError, ValueError) as error:
             self._warn(str(error), REMEDY)
 
@@ -85,17 +85,14 @@ class LiveRun:
             return
         try:
             numbers = {name: float(value) for name, value in metrics.items() if value is not None}
-            key = {
-                name: value.item() if hasattr(value, "item") else value
-                for name, value in (child or {}).items()
-            }
             when = {"seconds": seconds, "time": time.time()}
-            self._send({"step": int(step), "metrics": numbers, "child": key, **when})
-        except (OSError, TypeError, ValueError) as error:
+            self._send({"step": int(step), "metrics": numbers, "child": child or {}, **when})
+        except (OSError, AttributeError, TypeError, ValueError) as error:
             self._warn(f"{type(error).__name__}: {error}", REMEDY)
 
     def _send(self, message: Mapping[str, Any]) -> None:
-        self._waiting += json.dumps(message).encode() + b"\n"
+        text = json.dumps(message, default=lambda number: number.item())  # one of NumPy's
+        self._waiting += text.encode() + b"\n"
         self._flush()
 
     def _flush(self) -> None:

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from dvc_mlflow import models, process, provenance
-from dvc_mlflow.expected import DIFF, LISTING, ExpectedRun, ExpectedStage, Values
+from dvc_mlflow.expected import DIFF, LISTING, ExpectedRun, ExpectedStage
 from dvc_mlflow.store import Store
 
 BATCH = 1000
@@ -21,10 +21,10 @@ PARENT, PROCESS = "mlflow.parentRunId", "dvc.process"
 
 @dataclass
 class StartedRun:
-    """A run that has been shown while its stage ran: what it was sent, and when it was last heard of."""
+    """A run that exists: the values that it was sent while its stage ran, and when the last came."""
 
     id: str
-    values: Values = field(default_factory=dict)
+    sent: dict[tuple[str, int], float] = field(default_factory=dict)
     end: int | None = None
 
 
@@ -38,28 +38,6 @@ def start(store: Store, experiment: str, name: str, tags: Mapping[str, str], beg
     tags = {PROCESS: process.identity(), "mlflow.user": provenance.user(), **tags}
     label = f"{name} [{tags['dvc.experiment']}]" if "dvc.experiment" in tags else name
     return str(store.client.create_run(experiment, begin, tags, label).info.run_id)
-
-
-def send(
-    store: Store,
-    run: str,
-    values: Values,
-    params: Mapping[str, str] | None = None,
-    tags: Mapping[str, str] | None = None,
-    moments: Mapping[tuple[str, int], int] | None = None,
-) -> None:
-    """Log metric values, parameters and tags. MLflow's client divides what one request does not take."""
-    from mlflow.entities import Metric, Param, RunTag
-
-    moments, moment = moments or {}, now()
-    metrics = [
-        Metric(key, value, moments.get((key, step), moment), step) for (key, step), value in values.items()
-    ]
-    held = [Param(key, value) for key, value in (params or {}).items()]
-    marks = [RunTag(key, value) for key, value in (tags or {}).items()]
-    store.client.log_batch(run, metrics[:BATCH], held, marks)
-    for begin in range(BATCH, len(metrics), BATCH):  # each with a deadline of its own
-        store.client.log_batch(run, metrics[begin : begin + BATCH])
 
 
 def write_stage(
@@ -84,7 +62,7 @@ def write_stage(
     experiment = store.experiment(expected.experiment)
     tags = {**expected.tags, **origin}
     own = live.get("") or StartedRun(start(store, experiment, expected.name, tags, now()))
-    send(store, own.id, _missing(expected, own), expected.params, tags)
+    _fill(store, own, expected, tags)
     _log_datasets(store, own.id, expected)
     _log_artifacts(store, own.id, expected, diff)
     if expected.mapping.model:
@@ -111,16 +89,29 @@ def write_children(
         tags, end = {**common, "dvc.child": child.key, **child.tags}, now()
         begin = end - round(1000 * (child.seconds or 0))
         run = live.get(child.key) or StartedRun(start(store, experiment, child.name, tags, begin))
-        new = {} if run.end is None else tags
-        send(store, run.id, _missing(child, run), child.params, new)
+        _fill(store, run, child, tags if run.end else {})
         store.client.set_terminated(run.id, "FINISHED", run.end or end)
 
     store.each([partial(write, expected.children[key]) for key in keys])
 
 
-def _missing(expected: ExpectedRun, run: StartedRun) -> Values:
-    """Return the values that were not sent, or with another value than the file has."""
-    return {place: value for place, value in expected.values.items() if run.values.get(place) != value}
+def _fill(store: Store, run: StartedRun, expected: ExpectedRun, tags: Mapping[str, str]) -> None:
+    """Log parameters, tags, and the values that a run was not sent, or sent otherwise than the file has."""
+    from mlflow.entities import Metric, Param, RunTag
+
+    moment = now()
+    metrics = [
+        Metric(key, value, moment, step)
+        for key, curve in expected.curves.items()
+        for step, value in curve.items()
+        if run.sent.get((key, step)) != value
+    ]
+    params = [Param(key, value) for key, value in expected.params.items()]
+    store.client.log_batch(
+        run.id, metrics[:BATCH], params, [RunTag(key, value) for key, value in tags.items()]
+    )
+    for begin in range(BATCH, len(metrics), BATCH):  # each with a deadline of its own
+        store.client.log_batch(run.id, metrics[begin : begin + BATCH])
 
 
 def _log_datasets(store: Store, run: str, expected: ExpectedStage) -> None:

@@ -265,7 +265,7 @@ def _faults(store: Store, run: Any, expected: ExpectedRun | None) -> list[str]:
     for kind, (due, held) in data.items():
         wrong += [f"{kind} {key}: {held.get(key, 'missing')}" for key in due if held.get(key) != due[key]]
         wrong += [f"{kind} {key}: extra" for key in held.keys() - due.keys()]
-    for key, curve in ({} if wrong else expected.curves()).items():
+    for key, curve in ({} if wrong else expected.curves).items():
         if len(curve) > 1:
             history = store.client.get_metric_history(run.info.run_id, key)
             if curve != {one.step: one.value for one in sorted(history, key=lambda one: one.timestamp)}:

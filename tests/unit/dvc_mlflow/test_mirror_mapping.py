@@ -74,9 +74,9 @@ def test_parameters_of_a_foreach_item_lose_what_leads_to_it():
 
 def test_a_final_value_with_a_curve_is_logged_once():
     run = ExpectedStage("a")
-    run.values = {("loss", 0): 1.0, ("loss", 1): 0.5}
+    run.curves = {"loss": {0: 1.0, 1: 0.5}}
     run.add_finals({"loss": 0.5, "test": 0.7})
-    assert run.values == {("loss", 0): 1.0, ("loss", 1): 0.5, ("test", 0): 0.7}
+    assert run.curves == {"loss": {0: 1.0, 1: 0.5}, "test": {0: 0.7}}
     assert run.final() == {"loss": 0.5, "test": 0.7}
 
 
