@@ -60,13 +60,12 @@ def _run(given: argparse.Namespace, place: provenance.Place) -> int:
             print(line, file=sys.stderr)
         return int(bool(undone))
     if given.command == "check":
-        from dvc_mlflow.sync import Difference, check
+        from dvc_mlflow.sync import check
 
         found = check(place, given.rev, given.tracking_uri)
-        rows = [Difference("what", "DVC has", "MLflow has"), *found] if found else []
-        widths = [max((len(row[column]) for row in rows), default=0) for column in range(2)]
-        for what, dvc, mlflow in rows:
-            print(f"{what:{widths[0]}}  {dvc:{widths[1]}}  {mlflow}".rstrip())
+        width = max((len(what) for what, _ in found), default=0)
+        for what, difference in found:
+            print(f"{what:{width}}  {difference}")
         if not found:
             print("MLflow agrees with DVC")
         return int(bool(found))

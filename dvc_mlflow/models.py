@@ -185,28 +185,24 @@ def holds(store: Store, version: Any, stage: ExpectedStage) -> bool:
     return same and _is_complete(store, version.source.removeprefix(LOGGED), stage.model_path)
 
 
-def differs_in_kind(store: Store, held: Any, run: Any) -> str | None:
-    """Name what keeps the model of `run` from taking over an alias: other data, inputs or outputs."""
-    from mlflow.exceptions import MlflowException
-    from mlflow.models import get_model_info
+def kind(stage: ExpectedStage) -> dict[str, str]:
+    """Describe, as tags of a model version, what the next must share with it to take over its alias."""
+    from mlflow.models import Model
 
-    if not held.run_id:  # registered by hand
-        return None
-    try:
-        data = [
-            {(one.dataset.name, one.dataset.digest) for one in made_by.inputs.dataset_inputs}
-            for made_by in (store.client.get_run(held.run_id), run)
-        ]
-        if data[0] and data[0] != data[1]:
-            return "other data"
-        ids = held.source.removeprefix(LOGGED), run.outputs.model_outputs[-1].model_id
-        places = [store.client.get_logged_model(model_id).artifact_location for model_id in ids]
-        with store.deadline(UPLOAD_S):
-            before, after = [get_model_info(place) for place in places]
-        same = (before.signature, before.metadata) == (after.signature, after.metadata)
-        return None if same else "other inputs or outputs"
-    except (MlflowException, OSError):  # the one before is lost
-        return None
+    assert stage.mapping.model and stage.model_path
+    if stage.mapping.model.flavour == "keras":
+        interface = str(keras_interface(stage.model_path))
+    else:
+        interface = str(Model.load(str(stage.model_path)).signature)
+    data = {name: digest for name, digest, *_ in stage.datasets}
+    return {"dvc.datasets": json.dumps(data, sort_keys=True), "dvc.interface": interface}
+
+
+def differs_in_kind(version: Any, stage: ExpectedStage) -> str | None:
+    """Name what keeps a stage's model from taking over the alias that `version` bears."""
+    names = {"dvc.datasets": "other data", "dvc.interface": "other inputs or outputs"}
+    held, own = version.tags, kind(stage)
+    return next((name for tag, name in names.items() if held.get(tag, own[tag]) != own[tag]), None)
 
 
 def give_alias(store: Store, name: str, alias: str, stage: ExpectedStage | None, run: Any) -> str:
@@ -233,7 +229,7 @@ def _register(store: Store, name: str, stage: ExpectedStage, run: Any) -> str:
             raise
     model_id = run.outputs.model_outputs[-1].model_id
     own = {key: value for key, value in stage.tags.items() if not key.startswith(("dvc.", "mlflow."))}
-    tags = {**own, MD5: digest(stage.model_path), "dvc.stage": stage.name}
+    tags = {**own, **kind(stage), MD5: digest(stage.model_path), "dvc.stage": stage.name}
     made = store.client.create_model_version(
         name, LOGGED + model_id, run.info.run_id, tags, description=about, model_id=model_id
     )

@@ -16,42 +16,26 @@ from dvc_mlflow.runs import PARENT, PROCESS, STATE
 from dvc_mlflow.store import Store, open_store
 
 LOCK = ".dvc/tmp/dvc-mlflow.lock"
-
-
-class Difference(NamedTuple):
-    """A place where MLflow does not show what DVC holds."""
-
-    what: str
-    dvc: str
-    mlflow: str
+MOST_NAMED = 5
+"""Child runs that `check` names; of more it says how many."""
 
 
 class Step(NamedTuple):
-    """Differences, and the function that ends them and says so."""
+    """What MLflow does not show as DVC has it, how it differs, and the function that mends it and says so."""
 
-    differences: list[Difference]
+    what: str
+    differences: list[str]
     do: Callable[[], str]
-
-
-class Logged(NamedTuple):
-    """The mirror's runs in some experiments: of stages by identity, child runs by the id of their parent."""
-
-    stages: dict[str, list[Any]]
-    children: dict[str, list[Any]]
 
 
 @dataclass
 class Match:
-    """The run that shows a stage best, what is wrong with it, and which child runs are missing or extra."""
+    """The run that shows a stage best: what is wrong with it, else which child runs are missing or extra."""
 
     run: Any | None
     wrong: list[str]
     missing: list[str] = field(default_factory=list)
     extra: list[Any] = field(default_factory=list)
-
-    def rank(self) -> tuple[bool, int]:
-        """Return a key by which the best of several matches sorts first."""
-        return bool(self.wrong), len(self.missing) + len(self.extra)
 
 
 def sync(
@@ -72,49 +56,65 @@ def sync(
             if isinstance(expectation, Unusable):
                 undone.append(str(expectation))
                 continue
-            experiments = [store.experiment(stage.experiment) for stage in expectation.stages]
-            logged = fetch(store, experiments)
-            done += [step.do() for step in _steps(store, expectation, logged, revision is None, move_alias)]
+            experiments = {store.experiment(stage.experiment) for stage in expectation.stages}
+            steps = _steps(store, expectation, experiments, revision is None, move_alias)
+            done += [step.do() for step in steps]
             undone += expectation.unusable.values()
             if revision is None:
                 done += views.save(store, expectation.stages)
     return done, undone
 
 
-def check(place: Place, revision: str | None, uri: str | None) -> list[Difference]:
-    """List every difference between DVC and MLflow; nothing is changed. Raises Unusable."""
+def check(place: Place, revision: str | None, uri: str | None) -> list[tuple[str, str]]:
+    """List every difference between DVC and MLflow, and what it concerns; nothing is changed.
+
+    Raises:
+        Unusable: Nothing can be compared.
+    """
     with tempfile.TemporaryDirectory() as temporary:
         reading = process.call_in_process(read_each, place, [revision], Path(temporary))
         store = open_store(place.root, uri, create=False)
         (expectation,) = reading()
         if isinstance(expectation, Unusable):
             raise expectation
-        differences = [
-            Difference(name, reason.removeprefix(f"{name}: "), "")
-            for name, reason in expectation.unusable.items()
-        ]
+        found = [(name, reason.removeprefix(f"{name}: ")) for name, reason in expectation.unusable.items()]
         if store is None:
-            return differences + [
-                Difference(one.name, "recorded", "no database") for one in expectation.stages
-            ]
-        names = sorted({stage.experiment for stage in expectation.stages})
-        found = [store.client.get_experiment_by_name(name) for name in names]
-        logged = fetch(store, [one.experiment_id for one in found if one and one.lifecycle_stage == "active"])
-        for step in _steps(store, expectation, logged, revision is None):
-            differences += step.differences
-        return differences
+            return found + [(stage.name, "there is no database") for stage in expectation.stages]
+        known = map(store.client.get_experiment_by_name, {stage.experiment for stage in expectation.stages})
+        experiments = {one.experiment_id for one in known if one and one.lifecycle_stage == "active"}
+        steps = _steps(store, expectation, experiments, revision is None)
+        return found + [(step.what, difference) for step in steps for difference in step.differences]
 
 
-def fetch(store: Store, experiments: list[str]) -> Logged:
-    """Ask once for all runs of the experiments."""
-    logged = Logged(defaultdict(list), defaultdict(list))
-    for run in store.runs(sorted(set(experiments))):
+def _steps(
+    store: Store, expectation: Expectation, experiments: set[str], current: bool, move_alias: bool = False
+) -> Iterator[Step]:
+    """Yield what is to be done, each step when the one before has been.
+
+    Only the working tree, which is `current`, decides about states and aliases.
+    """
+    logged = store.runs(sorted(experiments), "tags.`dvc.stage` LIKE '%'")
+    children: dict[str, list[Any]] = defaultdict(list)
+    stages: dict[str, list[Any]] = defaultdict(list)
+    for run in logged:
         tags = run.data.tags
-        if "dvc.stage" in tags and PARENT in tags:
-            logged.children[tags[PARENT]].append(run)
-        elif "dvc.stage" in tags:
-            logged.stages[tags.get("dvc.outputs", "")].append(run)
-    return logged
+        (children[tags[PARENT]] if PARENT in tags else stages[tags.get("dvc.outputs", "")]).append(run)
+        if _is_dead(run):
+            yield Step(run.info.run_name, ["running, but its process has died"], partial(_end, store, run))
+    origin = {**expectation.origin, "dvc.replayed": "true", STATE: "yes" if current else "no"}
+    shown: dict[str, Any] = {}
+    for stage in expectation.stages:
+        match = _best_match(store, stage, stages[stage.identity], children)
+        if differences := _differences(stage, match):
+            yield Step(
+                stage.name, differences, partial(_write, store, stage, match, origin, expectation.diff)
+            )
+            removed = {run.info.run_id for run in match.extra}
+            logged = [run for run in logged if run.info.run_id not in removed]
+        shown[stage.name] = match.run
+    if current:
+        yield from _mark(store, expectation, logged, {run.info.run_id for run in shown.values() if run})
+        yield from _move_aliases(store, expectation, shown, move_alias)
 
 
 def _is_dead(run: Any) -> bool:
@@ -125,30 +125,6 @@ def _is_dead(run: Any) -> bool:
 def _end(store: Store, run: Any) -> str:
     store.client.set_terminated(run.info.run_id, "KILLED")
     return f"{run.info.run_name}: left running by a process that has died, ended"
-
-
-def _steps(
-    store: Store, expectation: Expectation, logged: Logged, current: bool, move_alias: bool = False
-) -> Iterator[Step]:
-    """Yield what is to be done, each step when the one before has been.
-
-    Only the working tree, which is `current`, decides about states and aliases.
-    """
-    origin = {**expectation.origin, "dvc.replayed": "true"}
-    origin[STATE] = "yes" if current else "no"
-    shown: dict[str, Any] = {}
-    for run in (run for groups in logged for group in groups.values() for run in group if _is_dead(run)):
-        yield Step(
-            [Difference(run.info.run_name, "its process has died", "running")], partial(_end, store, run)
-        )
-    for stage in expectation.stages:
-        match = _best_match(store, stage, logged)
-        if differences := _differences(stage, match):
-            yield Step(differences, partial(_write, store, stage, match, origin, expectation.diff))
-        shown[stage.name] = match.run
-    if current:
-        yield from _mark(store, expectation, logged, {run.info.run_id for run in shown.values() if run})
-        yield from _move_aliases(store, expectation, shown, move_alias)
 
 
 def _write(store: Store, stage: ExpectedStage, match: Match, origin: dict[str, str], diff: str) -> str:
@@ -162,30 +138,25 @@ def _write(store: Store, stage: ExpectedStage, match: Match, origin: dict[str, s
     return f"{stage.name}: logged" + (f" with {len(stage.children)} child runs" if stage.children else "")
 
 
-def _mark(store: Store, expectation: Expectation, logged: Logged, current: set[str]) -> Iterator[Step]:
-    """Yield the runs whose tag STATE should change. Stages that could not be read are left alone."""
+def _mark(store: Store, expectation: Expectation, logged: list[Any], current: set[str]) -> Iterator[Step]:
+    """Yield the runs whose tag STATE should change; not those of stages that run or could not be read."""
+    running = {run.info.run_id for run in logged if run.info.status == "RUNNING" and not _is_dead(run)}
     due: list[tuple[Any, str]] = []
-    for run in (run for found in logged.stages.values() for run in found):
-        live = run.info.status == "RUNNING" and not _is_dead(run)
-        if not live and run.data.tags["dvc.stage"] not in expectation.unusable:
-            state = "yes" if run.info.run_id in current else "no"
-            family = (run, *logged.children.get(run.info.run_id, []))
-            due += [(one, state) for one in family if one.data.tags.get(STATE) != state]
+    for run in logged:
+        tags = run.data.tags
+        parent = tags.get(PARENT, run.info.run_id)
+        state = "yes" if parent in current else "no"
+        left_alone = parent in running or tags["dvc.stage"] in expectation.unusable
+        if not left_alone and tags.get(STATE) != state:
+            due.append((run, state))
 
     def do() -> str:
         store.each([partial(store.client.set_tag, run.info.run_id, STATE, state) for run, state in due])
         return f"{len(due)} runs: marked as in dvc.lock or not"
 
     if due:
-        differences = [
-            Difference(
-                f"{run.info.run_name} ({run.info.run_id[:8]})",
-                f"{STATE}: {state}",
-                f"{STATE}: {run.data.tags.get(STATE, 'none')}",
-            )
-            for run, state in due
-        ]
-        yield Step(differences, do)
+        named = [f"{run.info.run_name} ({run.info.run_id[:8]}): should be {state}" for run, state in due]
+        yield Step(f"tag {STATE}", named, do)
 
 
 def _move_aliases(
@@ -201,56 +172,55 @@ def _move_aliases(
         bearer, run = models.bearer(store, name, alias), shown[stage.name] if stage else None
         if bearer is None if stage is None else run is None or bearer and models.holds(store, bearer, stage):
             continue
-        held = models.describe_version(bearer)
-        due = Difference(f"{name}@{alias}", stage.name if stage else "nobody", held)
-        kind = models.differs_in_kind(store, bearer, run) if run and bearer and not move_alias else None
-        if kind:
+        what, held = f"{name}@{alias}", models.describe_version(bearer)
+        differences = [f"{held}; in DVC it is {stage.name if stage else 'nobody'}"]
+        kind = models.differs_in_kind(bearer, stage) if stage and bearer and not move_alias else None
+        if kind and stage:
             stays = (
-                f"stays with {due.mlflow}: {due.dvc} has {kind}; `dvc-mlflow sync --move-alias` hands it over"
+                f"stays with {held}: {stage.name} has {kind}; `dvc-mlflow sync --move-alias` hands it over"
             )
-            yield Step([due], partial(str, f"{due.what}: {stays}"))
+            yield Step(what, differences, partial(str, f"{what}: {stays}"))
         else:
-            yield Step([due], partial(models.give_alias, store, name, alias, stage, run))
+            yield Step(what, differences, partial(models.give_alias, store, name, alias, stage, run))
 
 
-def _differences(stage: ExpectedStage, match: Match) -> list[Difference]:
-    """Describe what is wrong with the run that shows a stage."""
-    found = [Difference(stage.name, "recorded", fault) for fault in match.wrong]
-    count = len(stage.children)
-    if len(match.missing) > 5:
-        found.append(
-            Difference(stage.name, f"{count} child runs", f"{count - len(match.missing)} that agree")
-        )
-    else:
-        found += [
-            Difference(f"{stage.name}, {key}", "recorded", "missing or different") for key in match.missing
-        ]
-    removed = "no such values", "a child run that sync removes"
-    return found + [Difference(run.info.run_name, *removed) for run in match.extra]
+def _differences(stage: ExpectedStage, match: Match) -> list[str]:
+    """Describe how the run that shows a stage differs from it."""
+    missing, extra = match.missing, [run.info.run_name for run in match.extra]
+    found = [f"child run {key}: missing or different" for key in missing[:MOST_NAMED]]
+    found += [f"child run {name}: is not what DVC has" for name in extra[:MOST_NAMED]]
+    if more := len(missing) + len(extra) - len(found):
+        found.append(f"{more} child runs more")
+    return match.wrong + found
 
 
-def _best_match(store: Store, stage: ExpectedStage, logged: Logged) -> Match:
+def _best_match(
+    store: Store, stage: ExpectedStage, logged: list[Any], children: dict[str, list[Any]]
+) -> Match:
     """Find the run that shows a stage best: of equals a current one, then the newest."""
-    found = [run for run in logged.stages[stage.identity] if run.info.status == "FINISHED"]
+    found = [run for run in logged if run.info.status == "FINISHED"]
     found.sort(key=lambda run: (run.data.tags.get(STATE) != "yes", -run.info.start_time))
-    matches = [_match(store, stage, run, logged.children[run.info.run_id]) for run in found]
-    return min(matches, key=Match.rank, default=Match(None, ["no finished run"]))
+    matches = [_match(store, stage, run, children[run.info.run_id]) for run in found]
+    return min(
+        matches,
+        key=lambda match: (bool(match.wrong), len(match.missing) + len(match.extra)),
+        default=Match(None, ["no finished run"]),
+    )
 
 
 def _match(store: Store, stage: ExpectedStage, run: Any, children: list[Any]) -> Match:
     """Compare a run and its child runs with a stage."""
-    match = Match(run, [*_faults(store, run, stage), *_faults_beside(store, run, stage)])
-    missing = dict.fromkeys(stage.children)
-    keys = [child.data.tags.get("dvc.child", "") for child in children]
-    pairs = [(child, stage.children.get(key)) for child, key in zip(children, keys, strict=True)]
-    faults = store.each([partial(_faults, store, *pair) for pair in pairs])
-    for child, key, wrong in zip(children, keys, faults, strict=True):
-        if wrong or key not in missing:
-            match.extra.append(child)
+    if wrong := [*_faults(store, run, stage), *_faults_beside(store, run, stage)]:
+        return Match(run, wrong)
+    expected = [stage.children.get(child.data.tags.get("dvc.child", "")) for child in children]
+    faults = store.each([partial(_faults, store, *pair) for pair in zip(children, expected, strict=True)])
+    missing, extra = dict.fromkeys(stage.children), []
+    for child, one, wrong in zip(children, expected, faults, strict=True):
+        if one is None or wrong or one.key not in missing:
+            extra.append(child)
         else:
-            del missing[key]
-    match.missing = list(missing)
-    return match
+            del missing[one.key]
+    return Match(run, [], list(missing), extra)
 
 
 def _faults(store: Store, run: Any, expected: ExpectedRun | None) -> list[str]:

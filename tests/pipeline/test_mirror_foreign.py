@@ -139,7 +139,7 @@ def test_files_that_are_nowhere_leave_their_stage_out_of_each_revision(subfolder
         and len(unusable) == 3
         and all("neither cache nor remote has it" in line for line in unusable[1:])
     )
-    assert len(mirror("check", expect=1).splitlines()) == 2
+    assert len(mirror("check", expect=1).splitlines()) == 1
     run = Reader(subfolders.folder).stage("prepare/dvc.yaml:prepare").info.run_id
     shutil.rmtree(subfolders.folder / "data")
     assert "get back    dvc pull prepare/dvc.yaml:prepare" in mirror("trace", run[:8])

@@ -206,9 +206,9 @@ def delete_experiment(reader):
 
 
 BREAKAGES = {
-    delete_run: "train@slow", delete_child: "train@slow, seed=0", add_value: "metric updates",
-    drop_value: "train@slow, seed=1", change_parameter: "parameter rate",
-    change_child: "sweep, batch_size=8 learning_rate=0.1", leave_running: "train@slow",
+    delete_run: "train@slow", delete_child: "child run seed=0", add_value: "metric updates",
+    drop_value: "child run seed=1", change_parameter: "parameter rate",
+    change_child: "child run batch_size=8 learning_rate=0.1", leave_running: "train@slow",
     call_it_stale: "in_dvc_lock", change_word: "tag outcome", lose_artifacts: "metrics.json: missing",
     flip_artifact: "metrics.json: changed", flip_listing: "dvc.json: changed",
     flip_model: "model changed", lose_mlmodel: "model changed or incomplete",
