@@ -14,7 +14,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from dvc_mlflow import provenance
 from dvc_mlflow.errors import Unusable, in_a_line, redacted
@@ -65,8 +65,8 @@ class Store:
 
     client: Any
     uri: str
-    artifacts: str | None
-    """The place where new experiments keep artifacts; None where the server decides."""
+    artifacts: Path
+    """The folder where new experiments keep artifacts, unless a server decides."""
     experiments: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -83,7 +83,8 @@ class Store:
             if found is None:
                 with suppress(MlflowException):  # another process made it meanwhile
                     tags = {"mlflow.experimentKind": "custom_model_development"}  # runs, not prompts
-                    self.client.create_experiment(name, artifact_location=self.artifacts, tags=tags)
+                    place = None if self.remote else self.artifacts.as_uri()
+                    self.client.create_experiment(name, artifact_location=place, tags=tags)
                 found = self.client.get_experiment_by_name(name)
             if found.lifecycle_stage == "deleted":
                 self.client.restore_experiment(found.experiment_id)
@@ -92,14 +93,12 @@ class Store:
 
     def runs(self, experiments: Sequence[str], condition: str = "") -> list[Any]:
         """Return all active runs of the experiments that MLflow's filter finds, the newest first."""
-        if not experiments:
-            return []
-        page = self.client.search_runs(experiments, condition, max_results=PAGE)
-        found = list(page)
-        while page.token:
-            page = self.client.search_runs(experiments, condition, max_results=PAGE, page_token=page.token)
-            found += page
-        return found
+        from mlflow.utils import get_results_from_paginated_fn
+
+        def page(number: int, token: str | None) -> Any:
+            return self.client.search_runs(experiments, condition, max_results=number, page_token=token)
+
+        return list(get_results_from_paginated_fn(page, PAGE)) if experiments else []
 
     def each(self, calls: Sequence[Callable[[], Any]]) -> list[Any]:
         """Make calls, several at once with a server, one after the other with a database; their results."""
@@ -138,7 +137,7 @@ def tracking_uri(root: Path, given: str | None = None) -> str:
     """
     uri = given or os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
     relative = uri.startswith("sqlite:///") and not uri.startswith(("sqlite:////", "sqlite:///:memory:"))
-    return f"sqlite:///{root}/{uri.removeprefix('sqlite:///')}" if relative else uri
+    return f"sqlite:///{quote(str(root))}/{uri.removeprefix('sqlite:///')}" if relative else uri
 
 
 def sqlite_file(uri: str) -> Path | None:
@@ -162,31 +161,28 @@ def open_store(root: Path, given: str | None = None, create: bool = True) -> Sto
         Exception: Whatever MLflow, the database or the network raises.
     """
     uri = tracking_uri(root, given)
-    own = root / "mlflow.db"
-    ours = uri == f"sqlite:///{own}"
-    file = own if ours else sqlite_file(uri)
-    if file and (not file.exists() or file.stat().st_size == 0):
+    file = sqlite_file(uri)
+    if file and _is_missing(file):
         if not create:
             return None
         with file_lock(file.with_name(f"{file.name}.lock")):
-            if not file.exists() or file.stat().st_size == 0:
+            if _is_missing(file):
                 make_database(file)
-    if ours and re.search("[?%#]", str(own)):  # which mean something else in an address
-        os.chdir(root)
-        uri = "sqlite:///mlflow.db"
     artifacts = (file.parent if file else root) / "mlartifacts"
-    if ours and create:
-        follow_move(own, artifacts)
+    if file == root / "mlflow.db" and create:
+        follow_move(file, artifacts)
     try:
         client = _Client(_connect(uri), f"MLflow at {redacted(uri)}")
-        store = Store(client, uri, None)
-        store.artifacts = None if store.remote else artifacts.as_uri()
         client.get_experiment_by_name("Default")  # the first request imports what speaks to the store
-        return store
+        return Store(client, uri, artifacts)
     except Exception as error:
         if explained := _explained(error, uri, file):
             raise explained from None
         raise
+
+
+def _is_missing(file: Path) -> bool:
+    return not file.exists() or file.stat().st_size == 0
 
 
 def _connect(uri: str) -> Any:
@@ -204,18 +200,14 @@ def make_database(file: Path) -> None:
     folder = file.with_name(f"{file.name}.tmp")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    temporary, before = folder / "made.db", os.getcwd()
-    os.chdir(folder)  # the path may hold a question mark
-    try:
-        with deadline(f"making {file}", 120):
-            _connect(f"sqlite:///{temporary.name}").search_experiments(max_results=1)
-        with suppress(sqlite3.Error), closing(sqlite3.connect("mlflow.db")) as probe:
-            probe.execute("PRAGMA journal_mode=WAL")
-            probe.execute("CREATE TABLE probe (number)")
-            with closing(sqlite3.connect(temporary)) as database:
-                database.execute("PRAGMA journal_mode=WAL")
-    finally:
-        os.chdir(before)
+    temporary = folder / "made.db"
+    with deadline(f"making {file}", 120):
+        _connect(f"sqlite:///{quote(str(temporary))}").search_experiments(max_results=1)
+    with suppress(sqlite3.Error), closing(sqlite3.connect(folder / "mlflow.db")) as probe:
+        probe.execute("PRAGMA journal_mode=WAL")
+        probe.execute("CREATE TABLE probe (number)")
+        with closing(sqlite3.connect(temporary)) as database:
+            database.execute("PRAGMA journal_mode=WAL")
     for left in ("-journal", "-wal", "-shm"):  # of a database that was removed or moved away
         file.with_name(file.name + left).unlink(missing_ok=True)
     temporary.chmod(0o666 & ~umask())  # SQLite's own files are never writable for a group
