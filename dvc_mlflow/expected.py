@@ -321,11 +321,13 @@ class _Reader:
 
     def _add_files(self) -> None:
         wanted = [self._path(path) for path in self.mapping.artifacts]
+        added: set[Path] = set()  # a plot may be named by its folder too
         for path in [*wanted, *(one.file for one in self._metrics()), *self.stage.plots]:
             for file, local in self._members(path):
-                if path in wanted or local.stat().st_size < LARGEST_PLOT_BYTES:
+                if local not in added and (path in wanted or local.stat().st_size < LARGEST_PLOT_BYTES):
+                    added.add(local)
                     name = PurePosixPath(file).relative_to(PurePosixPath(path).parent).as_posix()
-                    taken = self.result.artifacts.get(name, local) != local  # by a file of another folder
+                    taken = name in self.result.artifacts  # by a file of another folder
                     self.result.artifacts[file if taken else name] = local
         if self.mapping.model:
             self.result.model_path = self._file(self._path(self.mapping.model.file))

@@ -29,7 +29,7 @@ class Stage:
     plots: dict[str, str | None] = field(default_factory=dict)
     """The step column of each table, if dvc.yaml names it."""
     data: list[str] = field(default_factory=list)
-    """Those of `deps` that DVC tracks as data."""
+    """Those of `deps` that DVC tracks as data, at least in part."""
 
 
 class Repository:
@@ -74,6 +74,7 @@ class Repository:
 
     def _stage(self, stage: Any, now: bool) -> Stage:
         from dvc.dependency import ParamsDependency
+        from dvc.repo.metrics.show import _collect_top_level_metrics
 
         params: dict[str, Any] = {}
         deps: dict[str, str] = {}
@@ -93,7 +94,7 @@ class Repository:
             for out in stage.outs
             if out.plot
         }
-        for path in self._top_level_metrics():
+        for path in _collect_top_level_metrics(self._repo):
             if self._holder(path) in outs and path not in metrics:
                 metrics.append(path)
         for path, x in self._top_level_plots():
@@ -109,33 +110,31 @@ class Repository:
             stage.meta,
             metrics,
             plots,
-            sorted(path for path in deps if self._holder(path)),
+            [path for path in sorted(deps) if self._holder(path) or self._is_above_outputs(path)],
         )
-
-    def _top_level_metrics(self) -> Iterator[str]:
-        """Yield the files of each dvc.yaml's own `metrics:`."""
-        for file, paths in self._repo.index._metrics.items():
-            yield from (self._beside(file, path) for path in paths)
 
     def _top_level_plots(self) -> Iterator[tuple[str, str | None]]:
         """Yield the files of each dvc.yaml's own `plots:`, with their step column."""
+        fs = self._repo.fs
         for file, plots in self._repo.index._plots.items():
+            folder = fs.parent(fs.abspath(file))
             for one in plots if isinstance(plots, list) else [plots]:
                 for name, plot in one.items() if isinstance(one, dict) else [(one, None)]:
                     y, x = (plot or {}).get("y"), (plot or {}).get("x")
                     for path in y if isinstance(y, dict) else [name]:
                         column = x.get(path) if isinstance(x, dict) else x
-                        yield self._beside(file, path), column if isinstance(column, str) else None
-
-    def _beside(self, file: str, path: str) -> str:
-        """Return a path that is relative to the dvc.yaml `file`, relative to the root."""
-        fs = self._repo.fs
-        return self._relative(fs.join(fs.parent(fs.abspath(file)), path))
+                        yield (
+                            self._relative(fs.join(folder, path)),
+                            column if isinstance(column, str) else None,
+                        )
 
     def _holder(self, path: str) -> str | None:
         """Return the output that is `path` or a folder above it."""
         parts = PurePosixPath(path)
         return next((str(one) for one in (parts, *parts.parents) if str(one) in self.outs), None)
+
+    def _is_above_outputs(self, path: str) -> bool:
+        return any(out.startswith(f"{path}/") for out in self.outs)
 
     def file(self, path: str, running: bool = False) -> Path:
         """Return the local copy of `path`, with the bytes that dvc.lock has. Raises Unusable."""

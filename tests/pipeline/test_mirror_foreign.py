@@ -105,6 +105,9 @@ def test_equal_names_in_several_files_are_kept_apart(subfolders, mirror):
     for name, path in (("scores.json", "train/train/scores.json"), ("train/test/scores.json",) * 2):
         kept = (subfolders.folder / path).read_bytes()
         assert (local(run) / name).read_bytes() == kept
+    assert len(list(local(run).rglob("loss.tsv"))) == 2, "once each, though dvc.yaml names them twice"
+    datasets = [one.dataset.name for one in run.inputs.dataset_inputs]
+    assert datasets == ["data"], "a folder that DVC tracks in part"
     assert mirror("check") == AGREES
 
 

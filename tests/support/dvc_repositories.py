@@ -178,7 +178,7 @@ stages:
     wdir: ..
     cmd: mkdir -p data && cp params.yaml data/table.csv
     deps: [params.yaml]
-    outs: [data]
+    outs: [data/table.csv]
 """,
     "train/dvc.yaml": """
 vars: [{folder: live}]
@@ -192,6 +192,7 @@ stages:
     plots: [train/history.csv, test/history.csv]
 plots:
   - live/plots/metrics: {x: step}
+  - live/plots
 """,
 }
 """Several dvc.yaml in subfolders, parameters in files of three kinds, DVCLive's files, equal names in several files."""
