@@ -178,22 +178,18 @@ class Repository:
             return {}
         return {entry["relpath"]: entry["md5"] for entry in json.loads(file.read_text())}
 
-    def is_cached(self, path: str) -> bool:
-        """Return whether DVC keeps an output in its cache, and not git."""
-        return path not in self.outs or bool(self.outs[path].use_cache)
-
     def holds(self, outs: dict[str, str]) -> bool:
         """Return whether dvc.lock has these outputs."""
         held = {path: out.hash_info.value for path, out in self.outs.items()}
         return bool(outs) and outs.items() <= held.items()
 
-    def is_local(self, path: str, md5: str) -> bool:
-        """Return whether an output can be had from DVC's cache or from git."""
-        return not self.is_cached(path) or bool(self._repo.cache.local.exists(md5))
-
-    def is_kept(self, path: str, md5: str) -> bool:
-        """Return whether an output can be had from DVC's cache, from git, or from a remote of DVC's."""
-        return self.is_local(path, md5) or bool(self._repo.config["remote"])
+    def keeper(self, path: str, md5: str) -> str:
+        """Return from where an output can be had: git, cache, remote or nowhere."""
+        if path in self.outs and not self.outs[path].use_cache:
+            return "git"
+        if self._repo.cache.local.exists(md5):
+            return "cache"
+        return "remote" if self._repo.config["remote"] else "nowhere"
 
     def _path(self, item: Any) -> str:
         return self._relative(item.fs_path) if item.is_in_repo else str(item)

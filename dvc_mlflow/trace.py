@@ -97,10 +97,10 @@ def _way_back(
     if here and all((root / path).exists() for path in paths):
         return "not needed: they are in the working tree"
     target = run.info.run_id[:8]
-    if all(repository.is_kept(path, md5) for path, md5 in outs.items()):
+    keepers = {repository.keeper(*out) for out in outs.items()}
+    if "nowhere" not in keepers:
         if here:
-            missing = any(not repository.is_local(*out) for out in outs.items())
-            verb = "pull" if missing else "checkout" if any(map(repository.is_cached, paths)) else "repro"
+            verb = "pull" if "remote" in keepers else "checkout" if "cache" in keepers else "repro"
             return f"dvc {verb} {shlex.quote(run.data.tags['dvc.stage'])}"
         if commit:
             folder = os.path.commonpath(paths)
