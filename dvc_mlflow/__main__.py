@@ -10,6 +10,14 @@ from typing import NoReturn
 
 from dvc_mlflow import provenance
 
+COMMANDS = {
+    "sync": "log what MLflow does not show",
+    "check": "list differences; exit code 1 if there is any",
+    "trace": "which run made a file; which files a run made",
+    "ui": "open MLflow's pages on a saved view",
+    "server": "serve MLflow over PostgreSQL to several people",
+}
+
 
 def main(arguments: list[str] | None = None) -> None:
     """Run `dvc-mlflow`. Nothing heavy is imported before the arguments are understood."""
@@ -85,39 +93,25 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("dvc-mlflow", description="Mirror a DVC repository into MLflow.")
     parser.set_defaults(tracking_uri=None)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-
-    def command(name: str, about: str) -> argparse.ArgumentParser:
-        made = commands.add_parser(name, help=about)
-        made.add_argument(
-            "--repo", default=".", metavar="FOLDER", help="the DVC repository (default: around here)"
-        )
+    made = {name: commands.add_parser(name, help=about) for name, about in COMMANDS.items()}
+    for name, command in made.items():
+        folder = "the DVC repository (default: around here)"
+        command.add_argument("--repo", default=".", metavar="FOLDER", help=folder)
         if name != "server":  # which has a store of its own
             instead = "instead of MLFLOW_TRACKING_URI or mlflow.db"
-            made.add_argument("--tracking-uri", metavar="URI", help=instead)
-        return made
-
-    sync = command("sync", "log what MLflow does not show")
+            command.add_argument("--tracking-uri", metavar="URI", help=instead)
+        if name in ("ui", "server"):
+            command.add_argument("--port", type=int, metavar="N", help="default: MLFLOW_PORT or 5000")
     one = "a commit, branch, tag or DVC experiment"
-    which = sync.add_mutually_exclusive_group()
+    which = made["sync"].add_mutually_exclusive_group()
     which.add_argument("--rev", action="append", metavar="REV", help=one)
     every = "the working tree and every DVC experiment"
     which.add_argument("--all-experiments", action="store_true", help=every)
     other = "also to a model with other data or another signature"
-    sync.add_argument("--move-alias", action="store_true", help=other)
-    command("check", "list differences; exit code 1 if there is any").add_argument(
-        "--rev", metavar="REV", help=one
-    )
+    made["sync"].add_argument("--move-alias", action="store_true", help=other)
+    made["check"].add_argument("--rev", metavar="REV", help=one)
     what = "a file, wherever it is now, or the beginning of a run's id"
-    command("trace", "which run made a file; which files a run made").add_argument(
-        "what", metavar="FILE|RUN", help=what
-    )
-    for name, about in (
-        ("ui", "open MLflow's pages on a saved view"),
-        ("server", "serve MLflow over PostgreSQL to several people"),
-    ):
-        command(name, about).add_argument(
-            "--port", type=int, metavar="N", help="default: MLFLOW_PORT or 5000"
-        )
+    made["trace"].add_argument("what", metavar="FILE|RUN", help=what)
     return parser
 
 
