@@ -15,7 +15,8 @@ def main() -> None:
     with process.interruptible():
         for folder in tables.remove_other_results(params):
             print(f"{folder}: removed, as the model is not in {paths.PARAMS}")
-        tables.write_tables(tables.compute(params, results, dataset))
+        sweep = tables.read_table(paths.SWEEP_TABLE)
+        tables.write_tables(tables.compute(params, results, dataset, sweep))
         written = tables.read_tables()  # what is said and drawn comes from the files
         contents = sentences.contents(params, written, dataset)
         render.write_report(params, written, contents, dataset)

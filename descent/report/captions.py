@@ -65,8 +65,7 @@ def captions(tables: Tables, studies: dict[str, pd.DataFrame], dataset: Dataset)
         if len(projected):
             seed = tables.history[tables.history.model == rows.model.iloc[0]].seed.iloc[0]
             found[f"{study}-trajectories"] = trajectories_caption(rows, projected, seed)
-    if tables.sweep is not None:
-        found["sweep"] = sweep_caption(tables.sweep)
+    found["sweep"] = sweep_caption(tables.sweep)
     winner = best(tables.comparison.drop_duplicates("model"))
     if winner is not None:
         matrix = tables.confusion[tables.confusion.model == winner.model]

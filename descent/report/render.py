@@ -122,16 +122,15 @@ def _charts(
         )
         if len(surface):
             found[f"{study}-trajectories"] = [charts.trajectories(trajectories, surface, models)]
-    if tables.sweep is not None:
-        grid, comparison = cells(tables.sweep), tables.comparison
-        marked = set(comparison.merge(grid[["optimizer", "batch_size", "learning_rate"]]).model)
-        models = Models(names, {name: name for name in names if name in marked}, live)
-        # A heat map for each optimizer, but one for all that are trained at one batch size alone.
-        several = grid.groupby("optimizer").batch_size.transform("nunique") > 1
-        parts = [rows for _, rows in grid[several].groupby("optimizer", sort=False)]
-        sizes = grid.batch_size[~several].unique()
-        parts += [rows for _, rows in grid[grid.batch_size.isin(sizes)].groupby("batch_size")]
-        found["sweep"] = [charts.sweep_heat_map(rows, comparison, models) for rows in parts]
+    grid, comparison = cells(tables.sweep), tables.comparison
+    marked = set(comparison.merge(grid[["optimizer", "batch_size", "learning_rate"]]).model)
+    models = Models(names, {name: name for name in names if name in marked}, live)
+    # A heat map for each optimizer, but one for all that are trained at one batch size alone.
+    several = grid.groupby("optimizer").batch_size.transform("nunique") > 1
+    parts = [rows for _, rows in grid[several].groupby("optimizer", sort=False)]
+    sizes = grid.batch_size[~several].unique()
+    parts += [rows for _, rows in grid[grid.batch_size.isin(sizes)].groupby("batch_size")]
+    found["sweep"] = [charts.sweep_heat_map(rows, comparison, models) for rows in parts]
     for model in names:
         if f"{model}-mistakes" in contents.captions:
             matrix, mistakes = (

@@ -317,9 +317,9 @@ def best_rates_explain(rows: pd.DataFrame) -> str:
     return text + " With one seed, small differences may be chance." * bool((rows.seeds == 1).any())
 
 
-def at_best_rates(rows: pd.DataFrame, sweep: pd.DataFrame | None) -> bool:
+def at_best_rates(rows: pd.DataFrame, sweep: pd.DataFrame) -> bool:
     """Return whether each model has the learning rate that is best in the sweep for its other settings."""
-    if sweep is None or "learning_rate" not in varying(rows):
+    if "learning_rate" not in varying(rows):
         return False
     keys = [*ROW, "learning_rate"]
     chosen, found = (
@@ -519,10 +519,10 @@ def _cause(row: pd.Series, rows: pd.DataFrame, falling: bool) -> str:
 # What a comparison cannot say
 
 
-def limits(rows: pd.DataFrame, winner: pd.Series | None, sweep: pd.DataFrame | None = None) -> list[str]:
+def limits(rows: pd.DataFrame, winner: pd.Series | None, sweep: pd.DataFrame) -> list[str]:
     """Say what a study cannot, unless the sweep has measured it."""
     found, names = [], varying(rows)
-    if sweep is not None and at_best_rates(rows, sweep):
+    if at_best_rates(rows, sweep):
         found.append(
             f"Each learning rate is the best of the sweep after {counted(int(sweep.epochs.max()), 'epoch')} "
             f"with {counted(sweep.seed.nunique(), 'seed')}; in a longer training another may be better."
@@ -551,22 +551,20 @@ def limits(rows: pd.DataFrame, winner: pd.Series | None, sweep: pd.DataFrame | N
     return found
 
 
-def _measured(
-    rows: pd.DataFrame, names: Sequence[str], fixed: Sequence[str], sweep: pd.DataFrame | None
-) -> bool:
+def _measured(rows: pd.DataFrame, names: list[str], fixed: list[str], sweep: pd.DataFrame) -> bool:
     """Return whether the sweep varies what all models share, for each of their values."""
-    if sweep is None or len(fixed) > 1 or len(names) > 1 or names[0] not in sweep:
+    if len(fixed) > 1 or len(names) > 1 or names[0] not in sweep:
         return False
     grid = sweep[sweep.optimizer.isin(rows.optimizer)]
     return set(rows[names[0]]) <= set(grid[names[0]]) and grid[fixed[0]].nunique() > 1
 
 
-def _edge(rows: pd.DataFrame, winner: pd.Series, name: str, sweep: pd.DataFrame | None) -> str | None:
+def _edge(rows: pd.DataFrame, winner: pd.Series, name: str, sweep: pd.DataFrame) -> str | None:
     """Say that the best value of a setting is the smallest or largest that was tried, also in the sweep."""
     value, tried = winner[name], rows[name].dropna()
     if isinstance(value, str) or (name == "batch_size" and value in (1, winner.images)):
         return None  # there is none beyond
-    measured = sweep[name][sweep.optimizer == winner.optimizer] if sweep is not None and name in sweep else ()
+    measured = sweep[name][sweep.optimizer == winner.optimizer] if name in sweep else ()
     if value == min((*tried, *measured)):
         edge, better = "smallest", "smaller"
     elif value == max((*tried, *measured)):
@@ -647,7 +645,7 @@ def method(params: Params, models: pd.DataFrame, tables: Tables, dataset: Datase
         "source": markdown(dataset.source),
         "classes": int(models.classes.iloc[0]),
         "surface": not tables.surface.empty,
-        "tuned": list(params.tuned.models) if tables.sweep is not None else [],
-        "sweep_epochs": 0 if tables.sweep is None else int(tables.sweep.epochs.max()),
+        "tuned": list(params.tuned.models),
+        "sweep_epochs": int(tables.sweep.epochs.max()),
         "unused": [model for model in params.models if model not in set(models.model)],
     }

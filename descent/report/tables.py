@@ -76,7 +76,7 @@ class Tables(NamedTuple):
         confusion: model, true, predicted, images: the test images by true and predicted class.
         mistakes: model, image (row of the test images), true, predicted, probability: the misclassified
             images whose true class got the lowest probability; probability is the predicted class's.
-        sweep: A row per run of the sweep; None where there is no sweep.
+        sweep: A row per run of the sweep.
     """
 
     comparison: pd.DataFrame
@@ -86,7 +86,7 @@ class Tables(NamedTuple):
     surface: pd.DataFrame
     confusion: pd.DataFrame
     mistakes: pd.DataFrame
-    sweep: pd.DataFrame | None
+    sweep: pd.DataFrame
 
 
 def read_results(params: Params, folder: Path = paths.MODELS) -> dict[str, Result]:
@@ -141,20 +141,16 @@ def read_array(path: Path) -> np.ndarray:
         raise _unreadable(path, error) from None
 
 
-def compute(params: Params, results: Mapping[str, Result], dataset: Dataset) -> Tables:
-    """Compute all tables but the sweep's, which stays None.
-
-    Args:
-        params: Names the studies and their models.
-        results: The result of each model.
-        dataset: The images; the test labels decide what is correct.
+def compute(params: Params, results: Mapping[str, Result], dataset: Dataset, sweep: pd.DataFrame) -> Tables:
+    """Compute all tables but the sweep's, which is given.
 
     Raises:
         InvalidResults: A model's predictions or trajectory cannot be read.
     """
+    labels = dataset.test.labels
     predictions = {name: _best_predictions(result) for name, result in results.items()}
     comparison = compare(params, results, dataset)
-    tested = differences(comparison, results, predictions, dataset.test.labels)
+    tested = differences(comparison, results, predictions, labels)
     leads = tested.rename(columns={"other": "model", "p_seeds": "p_lead"})[["study", "model", "p_lead"]]
     trajectories, surface = _landscapes(params, results, dataset)
     return Tables(
@@ -163,9 +159,9 @@ def compute(params: Params, results: Mapping[str, Result], dataset: Dataset) -> 
         tested,
         trajectories,
         surface,
-        _by_model({name: confusion(found, dataset.test.labels) for name, found in predictions.items()}),
-        _by_model({name: mistakes(found, dataset.test.labels) for name, found in predictions.items()}),
-        None,
+        _by_model({name: confusion(found, labels) for name, found in predictions.items()}),
+        _by_model({name: mistakes(found, labels) for name, found in predictions.items()}),
+        sweep,
     )
 
 
@@ -179,13 +175,7 @@ def write_tables(tables: Tables, folder: Path = paths.REPORTS) -> None:
 
 def read_tables(folder: Path = paths.REPORTS) -> Tables:
     """Read the tables back; rendering reads files, so it says nothing that they do not hold."""
-    files = {name: folder / f"{name}.csv" for name in Tables._fields}
-    return Tables(
-        **{
-            name: None if name == "sweep" and not path.exists() else read_table(path)
-            for name, path in files.items()
-        }
-    )
+    return Tables(*(read_table(folder / f"{name}.csv") for name in Tables._fields))
 
 
 def read_table(path: Path) -> pd.DataFrame:
@@ -204,37 +194,34 @@ def _by_model(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def compare(params: Params, results: Mapping[str, Result], dataset: Dataset) -> pd.DataFrame:
-    """Make `Tables.comparison`."""
+    """Make `Tables.comparison`, without p_lead."""
     used = {name for model in params.models.values() for name in model.constants()}
-    rows = [
-        {"study": study, **_comparison_row(results[model], used, dataset)}
-        for study, members in params.studies.items()
-        for model in members.models
-    ]
+    constants = [name for name in CONSTANTS if name in used]
+    rows = []
+    for study, members in params.studies.items():
+        for result in (results[model] for model in members.models):
+            settings, metrics = result.settings, result.metrics
+            row = {
+                "study": study,
+                "model": result.name,
+                "batch_size": metrics["batch_size"],
+                "optimizer": settings.optimizer,
+                "hidden_layers": "-".join(map(str, settings.hidden_layers)) or "none",
+                "activation": settings.activation,
+                "learning_rate": settings.learning_rate,
+                **{name: settings.constants().get(name, math.nan) for name in constants},
+                "updates": metrics["updates"],
+                "seeds": len(result.seeds),
+                "status": metrics["status"],
+            }
+            for key in METRICS:
+                row[f"{key}_mean"], row[f"{key}_std"] = mean_and_deviation(result.final(key))
+            for key in INTERVALS:
+                _, low, high = interval(result.final(key))
+                row[f"{key}_low"], row[f"{key}_high"] = np.clip((low, high), 0, 1)
+            row |= {"best_seed": metrics["best_seed"], "images": metrics["images"]}
+            rows.append(row | {"pixels": dataset.train.images[0].size, "classes": dataset.classes})
     return pd.DataFrame(rows)
-
-
-def _comparison_row(result: Result, constants: set[str], dataset: Dataset) -> dict[str, Any]:
-    settings, metrics = result.settings, result.metrics
-    row = {
-        "model": result.name,
-        "batch_size": metrics["batch_size"],
-        "optimizer": settings.optimizer,
-        "hidden_layers": "-".join(map(str, settings.hidden_layers)) or "none",
-        "activation": settings.activation,
-        "learning_rate": settings.learning_rate,
-        **{name: settings.constants().get(name, math.nan) for name in CONSTANTS if name in constants},
-        "updates": metrics["updates"],
-        "seeds": len(result.seeds),
-        "status": metrics["status"],
-    }
-    for key in METRICS:
-        row[f"{key}_mean"], row[f"{key}_std"] = mean_and_deviation(result.final(key))
-    for key in INTERVALS:
-        _, low, high = interval(result.final(key))
-        row[f"{key}_low"], row[f"{key}_high"] = np.clip((low, high), 0, 1)
-    row |= {"best_seed": metrics["best_seed"], "images": metrics["images"]}
-    return row | {"pixels": dataset.train.images[0].size, "classes": dataset.classes}
 
 
 def best(rows: pd.DataFrame) -> pd.Series | None:
@@ -334,13 +321,8 @@ def differences(
     """Test whether the best model of each study is better by more than chance.
 
     Over the seeds: a paired t-test on the final validation accuracies, since runs of the same seed start
-    from the same weights. Over the test images: McNemar's exact test between the best seeds.
-
-    Args:
-        comparison: `compare`'s table.
-        results: The result of each model.
-        predictions: The class probabilities (images, classes) of each model's best seed.
-        labels: (images,).
+    from the same weights. Over the test images: McNemar's exact test between the best seeds,
+    whose class probabilities are `predictions`, (images, classes).
     """
     rows = []
     for study, members in comparison.groupby("study", sort=False):

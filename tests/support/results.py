@@ -115,3 +115,7 @@ def sweep_table(
         for seed in seeds
     ]
     return pd.DataFrame(rows).assign(**columns)
+
+
+SWEEP = sweep_table({(8, 0.5): 0.5}, optimizer="ftrl")
+"""A sweep of an optimizer that no model has."""

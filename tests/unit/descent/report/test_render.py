@@ -191,14 +191,8 @@ def test_the_sweep_of_two_optimizers_names_the_models_of_both(tmp_path):
 
 
 @pytest.mark.slow  # every figure once more
-def test_one_model_with_one_seed_and_no_sweep_is_rendered(tmp_path):
-    made = example(models=1, seeds=1)
-    captions = {name: caption for name, caption in made.contents.captions.items() if name != "sweep"}
-    made = made._replace(
-        tables=made.tables._replace(sweep=None), contents=made.contents._replace(captions=captions)
-    )
-    render.write_report(*made, tmp_path)
-    assert not (tmp_path / "figures/sweep.svg").exists()
+def test_one_model_with_one_seed_is_rendered(tmp_path):
+    render.write_report(*example(models=1, seeds=1), tmp_path)
     assert "figures/study-curves.svg" in (tmp_path / "report.md").read_text()
 
 

@@ -10,7 +10,7 @@ from markdown_it import MarkdownIt
 from descent.metrics import FINAL_METRICS
 from descent.report import captions, sentences, tables
 from descent.report.tables import DIFFERENCES, Tables
-from tests.support.results import OUTCOMES, make_params, noise_dataset, sweep_table, write_model
+from tests.support.results import OUTCOMES, SWEEP, make_params, noise_dataset, sweep_table, write_model
 
 
 def study(**changes) -> pd.DataFrame:
@@ -61,7 +61,7 @@ def answered(rows=None, found=None):
     empty = pd.DataFrame({"study": []})
     found = difference() if found is None else found
     return sentences.answer_study(
-        "s", "Which?", rows, Tables(rows, history, found, empty, empty, matrix(), empty, None)
+        "s", "Which?", rows, Tables(rows, history, found, empty, empty, matrix(), empty, SWEEP)
     )
 
 
@@ -168,7 +168,7 @@ def test_one_seed_has_no_interval_and_two_have_one_degree_of_freedom():
 # The sentences that explain
 
 
-def introduced(rows, history=None, sweep=None):
+def introduced(rows, history=None, sweep=SWEEP):
     """Return what the introduction says of a study; None if that is nothing."""
     empty = pd.DataFrame()
     found = sentences.introduction([rows], Tables(rows, history, empty, empty, empty, empty, empty, sweep))
@@ -334,7 +334,7 @@ def test_reason_of_a_model_behind_names_what_differs():
 # Limits
 
 
-def limits(sweep=None, winner="a", **changes):
+def limits(sweep=SWEEP, winner="a", **changes):
     rows = study(**changes).set_index("model", drop=False)
     return " ".join(sentences.limits(rows, winner and rows.loc[winner], sweep))
 
@@ -453,7 +453,10 @@ def whole(folder, models, statuses, **params):
     params = make_params(models, **params)
     for name, status in statuses.items():
         write_model(folder / name, params, name, status)
-    tables.write_tables(tables.compute(params, tables.read_results(params, folder), noise_dataset()), folder)
+    tables.write_tables(
+        tables.compute(params, tables.read_results(params, folder), noise_dataset(), SWEEP), folder
+    )
+    SWEEP.to_csv(folder / "sweep.csv", index=False)
     return sentences.contents(params, tables.read_tables(folder), noise_dataset())
 
 
@@ -493,6 +496,7 @@ def test_forty_models_in_one_study_and_none_in_another(tmp_path):
         "a-curves",
         "a-movement",
         "a-trajectories",
+        "sweep",
         f"{found.answers[0].models[0]}-mistakes",
     ]
 

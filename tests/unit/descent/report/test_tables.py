@@ -11,7 +11,7 @@ from sklearn.metrics import confusion_matrix
 from descent.metrics import FINAL_METRICS
 from descent.report import sentences, tables
 from descent.report.tables import InvalidResults
-from tests.support.results import CLASSES, OUTCOMES, make_params, noise_dataset, write_model
+from tests.support.results import CLASSES, OUTCOMES, SWEEP, make_params, noise_dataset, write_model
 
 MODELS = {
     "good": {"batch_size": 8},
@@ -43,7 +43,7 @@ def results(params, models):
 
 @pytest.fixture(scope="module")
 def computed(params, results):
-    return tables.compute(params, results, noise_dataset())
+    return tables.compute(params, results, noise_dataset(), SWEEP)
 
 
 def test_comparison_has_a_row_per_study_and_model_in_the_order_of_params(results):
@@ -166,8 +166,9 @@ def test_mistakes_are_those_with_the_lowest_probability_of_the_true_class():
 
 def test_files_give_the_tables_back(computed, tmp_path):
     tables.write_tables(computed, tmp_path)
+    SWEEP.to_csv(tmp_path / "sweep.csv", index=False)
     found = tables.read_tables(tmp_path)
-    assert found.sweep is None and list(found.comparison.model) == list(MODELS)
+    assert list(found.comparison.model) == list(MODELS)
     for name, table in computed._asdict().items():
         if table is not None:
             pd.testing.assert_frame_equal(
@@ -184,7 +185,7 @@ def test_damaged_file_is_named_in_one_line(name, tmp_path):
     write_model(tmp_path / "good", params, "good", "learned")
     (tmp_path / "good" / name).write_bytes(b"")
     with pytest.raises(InvalidResults, match="good.*cannot be read: .*`dvc repro`") as error:
-        tables.compute(params, tables.read_results(params, tmp_path), noise_dataset())
+        tables.compute(params, tables.read_results(params, tmp_path), noise_dataset(), SWEEP)
     assert "\n" not in str(error.value)
 
 
@@ -207,8 +208,9 @@ def test_results_of_other_seeds_are_rejected(tmp_path):
 def test_one_model_with_one_seed_and_one_epoch_has_tables(status, tmp_path):
     params = make_params({"only": {"batch_size": "full"}}, seeds=[3], epochs=1)
     write_model(tmp_path / "only", params, "only", status)
-    found = tables.compute(params, tables.read_results(params, tmp_path), noise_dataset())
+    found = tables.compute(params, tables.read_results(params, tmp_path), noise_dataset(), SWEEP)
     tables.write_tables(found, tmp_path)
+    SWEEP.to_csv(tmp_path / "sweep.csv", index=False)
     assert len(found.comparison) == 1 and found.differences.empty
 
 
@@ -226,7 +228,7 @@ def test_tuned_models_are_compared_with_others_over_the_seeds_that_both_have(tmp
         "m": [2, 1],
         "n": [2, 1],
     }
-    computed = tables.compute(params, results, noise_dataset())
+    computed = tables.compute(params, results, noise_dataset(), SWEEP)
     first = computed.differences.iloc[0]
     assert (first.other, first.pairs) == ("m", 2)
     assert first.difference == pytest.approx((0.93 - 0.89 + 0.91 - 0.88) / 2)
@@ -240,10 +242,11 @@ def test_models_without_a_common_seed_have_a_difference_and_no_test(tmp_path):
     params = make_params({"fixed": {}}, tuned=tuned, studies=studies).with_rates({"m": 0.1})
     for name, found in {"fixed": [0.9, 0.9, 0.9], "m": [0.8]}.items():
         write_model(tmp_path / params.results(name), params, name, "learned", found)
-    computed = tables.compute(params, tables.read_results(params, tmp_path), noise_dataset())
+    computed = tables.compute(params, tables.read_results(params, tmp_path), noise_dataset(), SWEEP)
     row = computed.differences.iloc[0]
     assert row.pairs == 0 and np.isnan(row.p_seeds)
     tables.write_tables(computed, tmp_path)
+    SWEEP.to_csv(tmp_path / "sweep.csv", index=False)
     (found,) = sentences.contents(params, tables.read_tables(tmp_path), noise_dataset()).answers
     assert "10.0 percentage points behind" in found.evidence[1]
     assert "cannot be tested" in " ".join(found.evidence) and "nan" not in " ".join(found.evidence)
