@@ -252,7 +252,7 @@ def updates_explain(rows: pd.DataFrame, winner: pd.Series, history: pd.DataFrame
     )
 
 
-def step_sizes_explain(rows: pd.DataFrame, winner: pd.Series, sweep: pd.DataFrame | None) -> str | None:
+def step_sizes_explain(rows: pd.DataFrame, winner: pd.Series, sweep: pd.DataFrame) -> str | None:
     """Say which learning rates are too large or too small, why, and whether the sweep has a better one.
 
     None if there is nothing of this to say.
@@ -279,10 +279,8 @@ def step_sizes_explain(rows: pd.DataFrame, winner: pd.Series, sweep: pd.DataFram
     return f"Of these learning rates, {rate(best_rate)} performs best.{text}" if text else None
 
 
-def _better_in_sweep(winner: pd.Series, sweep: pd.DataFrame | None) -> float | None:
+def _better_in_sweep(winner: pd.Series, sweep: pd.DataFrame) -> float | None:
     """Return the best learning rate of the model's row in the sweep, where the model's is another of them."""
-    if sweep is None:
-        return None
     row = sweep[(sweep.optimizer == winner.optimizer) & (sweep.batch_size == winner.batch_size)]
     found = best_rates(row).learning_rate
     if winner.learning_rate not in set(row.learning_rate) or found.empty:

@@ -95,7 +95,8 @@ def experiment(
     for run in params.sweep_runs():
         write_run(run, dataset, runs, planes)
     results = tables.read_results(params, folder / "models")
-    comparison = tables.compute(params, results, dataset).comparison
+    grid_table = sweep.table(params.sweep_runs(), runs, len(dataset.train.labels), dataset.classes)
+    comparison = tables.compute(params, results, dataset, grid_table).comparison
     return Experiment(params, dataset, comparison, runs, planes, folder / "models")
 
 

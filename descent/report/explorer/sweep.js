@@ -18,10 +18,10 @@ const guessing = Math.log(data.classes.length);
 
 const STATUSES = {
   learned: "The steps have a suitable size: the loss fell below half of guessing.",
-  undertrained: "The loss falls, but not far: more steps are needed, or larger ones.",
+  undertrained: "When training ended, the loss had not fallen below half of guessing.",
   stalled: "The steps are so small that nothing changes.",
   collapsed: "Its first steps were so large that it landed where nothing is left to learn: it guesses.",
-  diverged: "Each step overshoots, and the loss grew.",
+  diverged: "Steps overshoot, and the loss grew far above guessing.",
 };
 
 /** @type {{optimizer: string, seed: number, chosen: Run, pinned: Run | null, time: number, zoom: number}} */

@@ -77,7 +77,7 @@ export function startValley() {
     html("div", { class: "words" }, html("p", { id: "verdict", "aria-live": "polite" }), html("p", { id: "valley-words" })),
   );
   chart = new Chart(host, "Height of the ball by step");
-  byId("valley-words").textContent = `${sweepWords()} This valley is as steep as that: a step jumps over the bottom from a learning rate of ${number(1 / curvature, 2)}, and from ${number(2 / curvature, 2)} it lands higher than it started. The loss of a network is such a valley in each of very many directions. The steepest decides which rates are possible, and the flattest how many steps it takes. Small batches make many noisy steps for the price of one exact step; near the bottom the noise keeps the ball trembling, and a smaller rate calms it.`;
+  byId("valley-words").textContent = `${sweepWords()} This valley is made about as steep: a step jumps over the bottom from a learning rate of ${number(1 / curvature, 2)}, and from ${number(2 / curvature, 2)} it lands higher than it started. The loss of a network is such a valley in each of very many directions. The steepest decides which rates are possible, and the flattest how many steps it takes. Small batches make many noisy steps for the price of one exact step; near the bottom the noise keeps the ball trembling, and a smaller rate calms it.`;
   roll();
   new IntersectionObserver(([entry], observer) => {
     if (!entry.isIntersecting) return;
