@@ -344,6 +344,9 @@ def _kernel_settings() -> Iterator[dict[str, str]]:
             "KERAS_HOME": folder,
             "KERAS_BACKEND": "tensorflow",
             "MATPLOTLIBRC": str(matplotlibrc),
+            # An update frees arrays as large as those of the next one: glibc keeps their memory.
+            "MALLOC_MMAP_MAX_": "0",
+            "MALLOC_TRIM_THRESHOLD_": "-1",
             "MPLBACKEND": "module://matplotlib_inline.backend_inline",
             "PYTHONHASHSEED": "0",
             "TF_CPP_MIN_LOG_LEVEL": "3",
