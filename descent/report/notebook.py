@@ -18,6 +18,7 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from nbclient import NotebookClient
 
+from descent.config import images_per_update
 from descent.report.format import counted, listed, markdown
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -95,11 +96,8 @@ def render(params: Any, summary: Mapping[str, Any], root: Path | str = ".") -> s
     machine. What the kernel writes to its standard error, progress bars among it, goes to this process's.
 
     Args:
-        params: The content of params.yaml: `studies` (with `question`, `models`), `models` (with
-            `batch_size`, `learning_rate`, `optimizer`, `hidden_layers`, `activation`), `train` (with
-            `epochs`, `seeds`).
-        summary: The content of data/arrays/summary.json and data/dataset.json: `classes`,
-            `train.images`, `title`.
+        params: The content of params.yaml.
+        summary: The content of data/arrays/summary.json and data/dataset.json.
         root: The folder that holds data/arrays and reports/comparison.csv.
 
     Returns:
@@ -156,15 +154,9 @@ def _content(params: Any, summary: Mapping[str, Any]) -> dict[str, Any]:
     tasks: list[Task] = []
     for study, names in live:
         tasks.append(_task(study, names, models, images, tasks))
-    tuned = [[name for name in study.names if name in params.tuned.models] for study in left]
-    # A training that shows gradient descent: many updates, but not too many, at a usual rate.
-    example = min(
-        (model for model in models.values() if model.hidden_layers == hidden),
-        key=lambda model: (
-            not 32 <= _batch_size(model, images) < images,
-            abs(math.log10(model.learning_rate / 0.01)),
-        ),
-    )
+    alike = [model for model in models.values() if model.hidden_layers == hidden]
+    # A training that shows gradient descent: many updates, but not too many.
+    example = next((m for m in alike if 32 <= images_per_update(m.batch_size, images) < images), alike[0])
     return {
         "title": summary.get("title"),
         "images": images,
@@ -177,13 +169,13 @@ def _content(params: Any, summary: Mapping[str, Any]) -> dict[str, Any]:
         "code": ACTIVATION_CODE[activation],
         "tasks": tasks,
         "left": left,
-        "tuned_sizes": any(len({params.models[name].batch_size for name in names}) > 1 for names in tuned),
+        "tuned": list(params.tuned.models),
         "trained": trained,
         "colors": COLORS,
         "shared": sum(len(task.items) for task in tasks) - len(trained),
         "shapes": len({models[name].hidden_layers for name in trained}) > 1,
         "example": {
-            "batch_size": _batch_size(example, images),
+            "batch_size": images_per_update(example.batch_size, images),
             "learning_rate": _rate(example.learning_rate),
         },
     }
@@ -239,34 +231,31 @@ def _task(
     usual = [] if models[names[0]].hidden_layers != hidden else ["hidden layers"]
     items = []
     for name in names:
-        size, rate = _batch_size(models[name], images), settings[name]["learning rate"]
+        size, rate = images_per_update(models[name].batch_size, images), settings[name]["learning rate"]
         arguments = f"batch_size={'len(x_train)' if size == images else size}, learning_rate={rate}"
         if models[name].hidden_layers != hidden:
             arguments += f", hidden={models[name].hidden_layers}"
-        item = {
-            "name": name,
-            "title": listed([f"{key} {settings[name][key]}" for key in varied]).capitalize(),
-            "batch_size": f"{size:,}",
-            "learning_rate": rate,
-            "updates": math.ceil(images / size),
-            "arguments": arguments,
-            "task": next((n for n, task in enumerate(earlier, 1) if name in task.names), 0),
-        }
-        items.append(item)
+        items.append(
+            {
+                "name": name,
+                "title": listed([f"{key} {settings[name][key]}" for key in varied]).capitalize(),
+                "batch_size": f"{size:,}",
+                "learning_rate": rate,
+                "updates": math.ceil(images / size),
+                "arguments": arguments,
+                "task": next((n for n, task in enumerate(earlier, 1) if name in task.names), 0),
+            }
+        )
     varied_values = [f"{key} {listed(values[key])}" for key in varied]
     fixed = [f"{key} {values[key][0]}" for key in TRAINING_SETTINGS if key not in [*varied, *usual]]
     return Task(study.question, names, varied, varied_values, fixed, items)
 
 
 def _settings(model: Any, images: int) -> dict[str, str]:
-    size = _batch_size(model, images)
+    size = images_per_update(model.batch_size, images)
     sizes = f"{size:,} (the full sample)" if size == images else f"{size:,}"
     hidden = " + ".join(map(str, model.hidden_layers)) or "none"
     return dict(zip(TRAINING_SETTINGS, (sizes, _rate(model.learning_rate), hidden), strict=True))
-
-
-def _batch_size(model: Any, images: int) -> int:
-    return images if model.batch_size == "full" else model.batch_size
 
 
 def _rate(rate: float) -> str:
