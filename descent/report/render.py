@@ -40,9 +40,6 @@ JINJA.filters |= {"escaped": format.markdown, "number": format.number, "percent"
 JINJA.filters |= {"count": format.count, "counted": format.counted, "code": format.code}
 JINJA.filters["listed"] = format.listed
 JINJA.globals |= {"results": results, "landscape": landscape}
-FIGURES_OF_A_STUDY = ("curves", "movement", "trajectories")
-CURVE_PANELS = [(by, key) for by in ("epoch", "updates") for key in ("train_loss", "validation_accuracy")]
-MOVEMENT = [("epoch", key) for key in ("gradient_norm", "distance")]
 MAX_WIDTH_BESIDE_ANOTHER = 360
 """Wider charts stand one below another."""
 
@@ -110,16 +107,20 @@ def _charts(
     found = {"samples": [charts.sample_images(*dataset.train, classes)]}
     for study, settings in params.studies.items():
         models = Models(names, {name: contents.labels[name] for name in settings.models}, live)
-        history = tables.history[tables.history.model.isin(settings.models)]
-        paces = history.groupby("model").updates.max().nunique()
-        # With equally many updates the curves by updates would say the same as those by epoch.
-        for figure, panels in (("curves", CURVE_PANELS[: 4 if paces > 1 else 2]), ("movement", MOVEMENT)):
-            found[f"{study}-{figure}"] = [
-                charts.learning_curve(tables.history, METRICS[key], by, models) for by, key in panels
-            ]
-        trajectories, surface = (
-            table[table.study == study] for table in (tables.trajectories, tables.surface)
+        rows, trajectories, surface = (
+            table[table.study == study] for table in (tables.comparison, tables.trajectories, tables.surface)
         )
+        # With equally many updates the curves by updates would say the same as those by epoch.
+        paces = ("epoch", "updates") if rows.updates.nunique() > 1 else ("epoch",)
+        found[f"{study}-curves"] = [
+            charts.learning_curve(tables.history, METRICS[key], pace, models)
+            for pace in paces
+            for key in ("train_loss", "validation_accuracy")
+        ]
+        found[f"{study}-movement"] = [
+            charts.learning_curve(tables.history, METRICS[key], "epoch", models)
+            for key in ("gradient_norm", "distance")
+        ]
         if len(surface):
             found[f"{study}-trajectories"] = [charts.trajectories(trajectories, surface, models)]
     grid, comparison = cells(tables.sweep), tables.comparison
@@ -202,13 +203,10 @@ def report_markdown(
     contents: Contents, found: Mapping[str, Figure], show: Callable[[Figure], str] = picture
 ) -> str:
     """Render report.md; `show` returns what stands in the place of a figure."""
-    of_studies = {f"{answer.study}-{kind}" for answer in contents.answers for kind in FIGURES_OF_A_STUDY}
     text = JINJA.get_template("report.md.j2").render(
         contents._asdict(),
         figures=found,
         show=show,
-        figures_of_a_study=FIGURES_OF_A_STUDY,
-        others=[name for name in contents.captions if name not in of_studies],
         anchors=anchors(plain(answer.question) for answer in contents.answers),
     )
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"

@@ -80,9 +80,10 @@ def _comparison(settings: dict[str, dict[str, Any]]) -> pd.DataFrame:
             "model": name,
             "optimizer": "sgd",
             "status": _status(name, list(settings)),
+            "updates": (7 + place) * EPOCHS,
             **values,
         }
-        for name, values in settings.items()
+        for place, (name, values) in enumerate(settings.items())
     ]
     return pd.DataFrame(rows)
 

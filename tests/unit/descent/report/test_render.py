@@ -88,7 +88,7 @@ def test_a_figure_names_the_models_whose_lines_or_symbols_it_shows(figures):
 
 def test_curves_by_updates_are_left_out_where_they_repeat_those_by_epoch(figures):
     made = example()
-    same = made.tables._replace(history=made.tables.history.assign(updates=made.tables.history.epoch))
+    same = made.tables._replace(comparison=made.tables.comparison.assign(updates=7))
     found = render.figures(*made._replace(tables=same))
     assert len(figures["study-curves"].live) == 4 and len(found["study-curves"].live) == 2
 
