@@ -74,9 +74,15 @@ def _source(value: str) -> str:
 
 
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Positive = Annotated[Number, Field(gt=0, description="a finite number above 0")]
+FromZero = Annotated[Number | None, Field(ge=0, description="a finite number from 0 up")]
+Fraction = Annotated[Number | None, Field(ge=0, lt=1, description="a number from 0 up to, but not, 1")]
 Whole = Annotated[int, BeforeValidator(_whole), Field(strict=True)]
-Text = Annotated[str, BeforeValidator(_text), Field(min_length=1, max_length=500)]
-BatchSize = Annotated[int | Literal["full"], PlainValidator(_batch_size)]
+Count = Annotated[Whole, Field(ge=1, description="a whole number from 1 up")]
+TEXT = "a text of at most 500 printable characters"
+Text = Annotated[str, BeforeValidator(_text), Field(min_length=1, max_length=500, description=TEXT)]
+BATCH_SIZE = "a whole number from 1 to preprocess.training_images, or full"
+BatchSize = Annotated[int | Literal["full"], PlainValidator(_batch_size), Field(description=BATCH_SIZE)]
 Different = AfterValidator(_different)
 if TYPE_CHECKING:
     Optimizer = str
@@ -90,9 +96,6 @@ Seeds = Annotated[
 Epochs = Annotated[Whole, Field(ge=1, le=100_000, description="a whole number from 1 to 100000")]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 NAME = "of at most 64 ASCII letters, digits, _ and -, the first a letter or digit"
-BATCH_SIZE = "a whole number from 1 to preprocess.training_images, or full"
-FRACTION = "a number from 0 up to, but not, 1"
-TEXT = "a text of at most 500 printable characters"
 
 
 def images_per_update(batch_size: int | Literal["full"], images: int) -> int:
@@ -109,7 +112,7 @@ class Section(BaseModel):
 class OwnDataset(Section):
     """A dataset of your own; its format is what the source is."""
 
-    title: Text = Field(description=TEXT)
+    title: Text
     source: Annotated[Text, AfterValidator(_source)] = Field(description="a path, or an https URL")
     sha256: str = Field(
         pattern=r"^[0-9a-f]{64}$",
@@ -118,14 +121,14 @@ class OwnDataset(Section):
     classes: Annotated[tuple[Text, ...] | None, Different] = Field(
         None, min_length=2, max_length=1000, description="a list of 2 to 1000 different class names"
     )
-    test_images: Whole | None = Field(None, ge=1, description="a whole number from 1 up")
+    test_images: Count | None = Field(None, description="a whole number from 1 up")
 
 
 class Preprocess(Section):
     """The split of the training file."""
 
-    training_images: Whole = Field(ge=1, description="a whole number from 1 up")
-    validation_images: Whole = Field(ge=1, description="a whole number from 1 up")
+    training_images: Count
+    validation_images: Count
     seed: Whole = Field(ge=0, lt=2**32, description="a whole number from 0 to 4294967295")
 
 
@@ -161,15 +164,15 @@ class Train(Section):
 class Model(Network):
     """One model, or one cell of the sweep's grid."""
 
-    batch_size: BatchSize = Field(description=BATCH_SIZE)
-    learning_rate: Number = Field(gt=0, description="a finite number above 0")
-    momentum: Number | None = Field(None, ge=0, lt=1, description=FRACTION)
-    rho: Number | None = Field(None, ge=0, lt=1, description=FRACTION)
-    beta_1: Number | None = Field(None, ge=0, lt=1, description=FRACTION)
-    beta_2: Number | None = Field(None, ge=0, lt=1, description=FRACTION)
-    initial_accumulator: Number | None = Field(None, ge=0, description="a finite number from 0 up")
+    batch_size: BatchSize
+    learning_rate: Positive
+    momentum: Fraction = None
+    rho: Fraction = None
+    beta_1: Fraction = None
+    beta_2: Fraction = None
+    initial_accumulator: FromZero = None
     epsilon: Number | None = Field(None, gt=0, description="a finite number above 0")
-    weight_decay: Number | None = Field(None, ge=0, description="a finite number from 0 up")
+    weight_decay: FromZero = None
 
     def with_defaults(self, network: Network) -> "Model":
         """Return this model with what it does not set itself taken from `network`."""
@@ -208,7 +211,7 @@ class Model(Network):
 class TunedModel(Section):
     """A model at the best learning rate that the sweep finds for its batch size and optimizer."""
 
-    batch_size: BatchSize = Field(description=BATCH_SIZE)
+    batch_size: BatchSize
     optimizer: Optimizer | None = Field(None, description=f"one of {OPTIMIZER_NAMES}")
 
 
@@ -222,7 +225,7 @@ class Tuned(Section):
 class Study(Section):
     """A question, and the models that are compared to answer it."""
 
-    question: Text = Field(description=TEXT)
+    question: Text
     models: Annotated[tuple[str, ...], Different] = Field(
         min_length=1, description="a list of different names from models and tuned.models, at least two"
     )
@@ -235,7 +238,7 @@ class Sweep(Section):
         min_length=1,
         description="a list of different whole numbers from 1 to preprocess.training_images, or full",
     )
-    learning_rates: Annotated[tuple[Annotated[Number, Field(gt=0)], ...], Different] = Field(
+    learning_rates: Annotated[tuple[Positive, ...], Different] = Field(
         min_length=1, description="a list of different finite numbers above 0, at least one"
     )
     optimizers: Annotated[tuple[Optimizer, ...] | None, Different] = Field(

@@ -441,7 +441,7 @@ def split_rows(
 
 
 def draw_rows(
-    raw: RawData, description: RawDataset, training: int, validation: int, seed: int
+    raw: RawData, description: RawDataset, training_images: int, validation_images: int, seed: int
 ) -> list[np.ndarray]:
     """Draw the rows of training and validation images, and of test images if there are none of their own.
 
@@ -453,18 +453,18 @@ def draw_rows(
     if raw.test:
         if images:
             raise InvalidSplit(key, f"{images} is not accepted", "nothing, as the source has test images")
-        return [*split_rows(labels, training, validation, seed)]
+        return [*split_rows(labels, training_images, validation_images, seed)]
     if not images:
         raise InvalidSplit(key, "is missing", "a whole number, as the source has no test images")
     if images >= len(labels):
         raise InvalidSplit(key, f"{images} is not accepted", f"fewer than all {len(labels)} images")
     others, test = split_rows(labels, len(labels) - images, images, seed)
-    train, chosen = split_rows(labels[others], training, validation, seed)
+    train, chosen = split_rows(labels[others], training_images, validation_images, seed)
     return [others[train], others[chosen], test]
 
 
 def preprocess(
-    description: RawDataset, raw: Path, arrays: Path, training: int, validation: int, seed: int
+    description: RawDataset, raw: Path, arrays: Path, training_images: int, validation_images: int, seed: int
 ) -> dict:
     """Split the images in `raw`, and write arrays and summary.json to `arrays`.
 
@@ -479,7 +479,7 @@ def preprocess(
         InvalidSplit: There are not enough images.
     """
     found = read_raw(description, raw)
-    drawn = draw_rows(found, description, training, validation, seed)
+    drawn = draw_rows(found, description, training_images, validation_images, seed)
     train, chosen, *test = (Split(found.train.images[rows], found.train.labels[rows]) for rows in drawn)
     dataset = Dataset(train, chosen, found.test or test[0], found.class_names, description.title)
     for name, split in dataset.splits.items():

@@ -13,10 +13,8 @@ from descent.errors import in_one_line
 def main() -> None:
     """Run the stage."""
     params = read_params_or_exit()
-    split = params.preprocess
     description = fetch.obtain(params.data, params.dataset, paths.RAW, fetch.configured_source())
-    raw = data.read_raw(description)
-    data.draw_rows(raw, description, split.training_images, split.validation_images, split.seed)
+    data.draw_rows(data.read_raw(description), description, **dict(params.preprocess))
 
 
 if __name__ == "__main__":

@@ -10,14 +10,7 @@ from descent.errors import in_one_line
 def main() -> None:
     """Run the stage."""
     split = read_params_or_exit().preprocess
-    summary = preprocess(
-        read_description(),
-        paths.RAW,
-        paths.ARRAYS,
-        split.training_images,
-        split.validation_images,
-        split.seed,
-    )
+    summary = preprocess(read_description(), paths.RAW, paths.ARRAYS, **dict(split))
     counts = ", ".join(f"{summary[name]['images']:,} {name}" for name in ("train", "validation", "test"))
     print(f"{paths.ARRAYS}: {counts} images; {summary['unused_images']:,} unused")
 
