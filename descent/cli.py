@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _verify,
         "run the pipeline again in a fresh clone and compare every output",
         "The clone is of the last commit. Exit code 1 if the results are not reproduced.",
-    ).add_argument("--write", action="store_true", help="record the result in reports/reproduction.md")
+    )
     add(
         _checksum,
         "print the entry of params.yaml for a dataset of your own",
@@ -149,11 +149,9 @@ def _checksum(options: argparse.Namespace) -> None:
     print(config.own_dataset_entry(source, copied.published, None if raw.test else test), end="")
 
 
-def _verify(options: argparse.Namespace) -> None:
-    from descent import files, reproduction
+def _verify(_: argparse.Namespace) -> None:
+    from descent import reproduction
 
     verdict, report = reproduction.verify()
     print(report)
-    if options.write:
-        files.write_text(reproduction.RECORD, report)
     sys.exit(not verdict.reproduced)

@@ -66,14 +66,6 @@ def _reading(place: Path | str, fault: str = "is damaged") -> Iterator[None]:
         raise InvalidData(f"{place}: {f'cannot be read: {reason}' if reason else fault}") from None
 
 
-class InvalidSplit(UsageError):
-    """The images cannot be split as params.yaml asks; one line: the key, its value, what is accepted."""
-
-    def __init__(self, key: str, found: str, accepted: str):
-        """Take the key, what is wrong with its value, and what is accepted."""
-        super().__init__(f"{paths.PARAMS}: {key}: {found}; accepted: {accepted}")
-
-
 class Split(NamedTuple):
     """Images (n, height, width) uint8, from 0 to 255, and labels (n,) uint8, uint16 from 257 classes on."""
 
@@ -422,12 +414,14 @@ def split_rows(
         nearly as whole images allow.
 
     Raises:
-        InvalidSplit: There are fewer labels than both splits together need.
+        UsageError: There are fewer labels than both splits together need.
     """
     if training + validation > len(labels):
-        key = "preprocess.training_images + preprocess.validation_images"
-        most = f"at most {len(labels)}, the images that are no test images"
-        raise InvalidSplit(key, f"{training + validation} is not accepted", most)
+        raise UsageError(
+            f"{paths.PARAMS}: preprocess.training_images + preprocess.validation_images: "
+            f"{training + validation} is not accepted; accepted: at most {len(labels)}, the images that are "
+            "no test images"
+        )
     used = class_counts(np.bincount(labels), training + validation)
     validated = class_counts(used, validation)
     random = np.random.RandomState(seed)  # its numbers are frozen, a Generator's may change: NumPy's NEP 19
@@ -446,18 +440,18 @@ def draw_rows(
     """Draw the rows of training and validation images, and of test images if there are none of their own.
 
     Raises:
-        InvalidSplit: There are not enough images, or there should or should not be `test_images`.
+        UsageError: There are not enough images, or there should or should not be `test_images`.
     """
-    key, labels = f"datasets.{description.name}.test_images", raw.train.labels
+    key, labels = f"{paths.PARAMS}: datasets.{description.name}.test_images", raw.train.labels
     images = description.test_images
     if raw.test:
         if images:
-            raise InvalidSplit(key, f"{images} is not accepted", "nothing, as the source has test images")
+            raise UsageError(f"{key}: {images} is not accepted; accepted: nothing, as the source has some")
         return [*split_rows(labels, training_images, validation_images, seed)]
     if not images:
-        raise InvalidSplit(key, "is missing", "a whole number, as the source has no test images")
+        raise UsageError(f"{key}: is missing; accepted: a whole number, as the source has no test images")
     if images >= len(labels):
-        raise InvalidSplit(key, f"{images} is not accepted", f"fewer than all {len(labels)} images")
+        raise UsageError(f"{key}: {images} is not accepted; accepted: fewer than all {len(labels)} images")
     others, test = split_rows(labels, len(labels) - images, images, seed)
     train, chosen = split_rows(labels[others], training_images, validation_images, seed)
     return [others[train], others[chosen], test]
@@ -476,7 +470,7 @@ def preprocess(
 
     Raises:
         InvalidData: A file in `raw` cannot be used.
-        InvalidSplit: There are not enough images.
+        UsageError: There are not enough images.
     """
     found = read_raw(description, raw)
     drawn = draw_rows(found, description, training_images, validation_images, seed)

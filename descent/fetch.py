@@ -77,14 +77,6 @@ class Transient(Unavailable):
     """A failure that may pass: worth a retry."""
 
 
-class DownloadFailed(UserError):
-    """No source has the right files; the text lists each with its reason and what to do."""
-
-
-class InvalidSource(UsageError):
-    """DATA_SOURCE cannot be a source; one line: its value and what is accepted."""
-
-
 class Limits(NamedTuple):
     """Limits of size and time for the answer of a server."""
 
@@ -108,7 +100,7 @@ def obtain(name: str, dataset: Any, folder: Path, given: str | None = None) -> R
     its own sources.
 
     Raises:
-        DownloadFailed: No source has the right files.
+        UserError: No source has the right files.
     """
     wanted = _description(name, dataset)
     with suppress(InvalidData):
@@ -143,7 +135,7 @@ def download(checksums: Mapping[str, str | None], folder: Path, places: Iterable
     checksum is that of the file as it is or gzipped, or None if its source decides.
 
     Raises:
-        DownloadFailed: Every source failed.
+        UserError: Every source failed.
     """
     missing, failures = _missing(checksums, folder), []
     for source in places if missing else ():
@@ -158,7 +150,7 @@ def download(checksums: Mapping[str, str | None], folder: Path, places: Iterable
             failures.append(f"{source}: no {missing[0]}: {reason}")
             print(failures[-1], file=sys.stderr, flush=True)
     if missing:
-        raise DownloadFailed(
+        raise UserError(
             "\n  ".join([f"{folder}: no source has the right {', '.join(missing)}:", *failures])
             + "\nSet DATA_SOURCE to a folder or an https URL with these files, as they are or gzipped (.gz), "
             "or to the archive that has them."
@@ -209,11 +201,11 @@ def _copy_own(name: str, own: Any, folder: Path, given: str | None) -> RawDatase
     try:
         return copy_source(source, own.sha256, folder)
     except InvalidData as reason:
-        raise DownloadFailed(f"{key}: {reason}") from None
+        raise UserError(f"{key}: {reason}") from None
     except Unavailable as reason:
         advice = "set DATA_SOURCE to a copy of it, or get the files by `dvc pull data/raw` from a remote"
         line = f"{key}: {public_url(source)}: {reason}"
-        raise DownloadFailed(f"{line}; {advice}" if isinstance(reason, NotFound) else line) from None
+        raise UserError(f"{line}; {advice}" if isinstance(reason, NotFound) else line) from None
 
 
 def copy_source(source: str, checksum: str | None, folder: Path) -> RawDataset:
@@ -274,10 +266,10 @@ def listing_checksum(files: Mapping[str, bytes]) -> str:
 
 
 def configured_source() -> str | None:
-    """Return the value of DATA_SOURCE, or of MNIST_SOURCE, its former name. Raises InvalidSource."""
+    """Return the value of DATA_SOURCE, or of MNIST_SOURCE, its former name. Raises UsageError."""
     given = os.environ.get("DATA_SOURCE") or os.environ.get("MNIST_SOURCE")
     if given and not local_path(given) and not is_secure(given):
-        raise InvalidSource(
+        raise UsageError(
             f"DATA_SOURCE: {public_url(given)!r} is not accepted; accepted: a path, or an https URL "
             "(http on this machine alone)"
         )

@@ -17,8 +17,6 @@ from descent import paths
 from descent.integrity import LOCK
 from descent.results import processor, versions
 
-RECORD = paths.REPORTS / "reproduction.md"
-
 ACCURACY_TOLERANCE = 0.01
 LOSS_TOLERANCE = 0.1  # relative
 """The distances that a mean in comparison.csv may have from the committed one on another kind of processor,

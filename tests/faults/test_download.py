@@ -10,7 +10,8 @@ import pytest
 
 from descent import fetch
 from descent.datasets import IDX_FILES, KNOWN
-from descent.fetch import FILE_LIMITS, DownloadFailed, Source, download
+from descent.errors import UserError
+from descent.fetch import FILE_LIMITS, Source, download
 from stages.download import main
 from tests.support import stage
 from tests.support.http_server import (
@@ -190,7 +191,7 @@ def test_files_of_one_source_are_kept_when_the_next_is_tried(tmp_path, idx_folde
 def test_when_all_sources_fail_one_message_lists_each_with_its_reason(tmp_path, expected):
     with serving({}) as (empty, _), serving({f"/{FIRST}.gz": body(b"other")}) as (wrong, _):
         sources = [Source(str(tmp_path / "none")), Source(empty), Source(wrong)]
-        with pytest.raises(DownloadFailed) as caught:
+        with pytest.raises(UserError) as caught:
             download(expected, tmp_path / "raw", sources)
     first, *reasons, advice = str(caught.value).splitlines()
     assert first == f"{tmp_path / 'raw'}: no source has the right {', '.join(expected)}:"

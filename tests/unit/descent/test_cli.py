@@ -76,7 +76,6 @@ def test_verify_exits_with_0_only_if_the_results_are_reproduced(
     (tmp_path / ".dvc").mkdir()
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as caught:
-        cli.main(["verify", "--write"])
+        cli.main(["verify"])
     assert caught.value.code == code
     assert capsys.readouterr().out == "the report\n\n"
-    assert (tmp_path / "reports/reproduction.md").read_text() == "the report\n"

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from descent.data import (
     Dataset,
     InvalidData,
-    InvalidSplit,
     RawDataset,
     class_counts,
     load_dataset,
@@ -19,6 +18,7 @@ from descent.data import (
     read_raw,
     split_rows,
 )
+from descent.errors import UsageError
 from tests.support.images import TRAINING, VALIDATION, write_arrays
 from tests.support.small_params import checksums
 
@@ -240,7 +240,7 @@ def test_split_rows_of_a_seed_are_those_of_earlier_results():
 
 
 def test_split_rows_reject_more_images_than_there_are():
-    with pytest.raises(InvalidSplit, match="11 is not accepted; accepted: at most 10"):
+    with pytest.raises(UsageError, match="11 is not accepted; accepted: at most 10"):
         split_rows(np.arange(10, dtype=np.uint8), 9, 2, seed=0)
 
 

@@ -14,7 +14,8 @@ import pytest
 from descent.addresses import source_error
 from descent.data import InvalidData, read_raw
 from descent.datasets import IDX_FILES, KNOWN
-from descent.fetch import DownloadFailed, Source, download, obtain
+from descent.errors import UserError
+from descent.fetch import Source, download, obtain
 from descent.files import sha256
 from tests.support.http_server import body, serving, status
 from tests.support.images import idx_bytes
@@ -96,7 +97,7 @@ def test_files_of_another_dataset_are_removed(known, tmp_path):
 def test_files_of_the_previous_dataset_stay_where_the_next_one_cannot_be_had(known, tmp_path):
     obtain("bars", known, tmp_path)
     other = known._replace(sha256=dict.fromkeys(IDX_FILES, "0" * 64))
-    with pytest.raises(DownloadFailed):
+    with pytest.raises(UserError):
         obtain("other", other, tmp_path)
     assert {name: sha256(tmp_path / name) for name in IDX_FILES} == known.sha256
 
@@ -149,7 +150,7 @@ def test_an_archive_with_another_checksum_is_rejected(emnist, tmp_path):
     other = entry._replace(archive=entry.archive._replace(sha256="0" * 64), mirrors=())
     with serving({"/a.zip": body(packed), "/b.zip": status(404)}) as (url, _):
         for name, words in (("a", "gzip.zip has the SHA-256 "), ("b", "404")):
-            with pytest.raises(DownloadFailed) as caught:
+            with pytest.raises(UserError) as caught:
                 obtain("emnist_letters", other, tmp_path, f"{url}/{name}.zip")
             assert words in str(caught.value)
 

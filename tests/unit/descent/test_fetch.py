@@ -19,10 +19,10 @@ import urllib3
 
 from descent import fetch
 from descent.datasets import KNOWN, MNIST_PACKAGE
+from descent.errors import UsageError
 from descent.fetch import (
     DEFAULT_INDEX,
     FILE_LIMITS,
-    InvalidSource,
     Limits,
     NotFound,
     PackageIndex,
@@ -361,7 +361,7 @@ def test_a_source_is_a_path_or_a_url(monkeypatch, text, path):
 )
 def test_another_source_is_rejected_in_one_line_without_its_secrets(monkeypatch, text):
     monkeypatch.setenv("DATA_SOURCE", text)
-    with pytest.raises(InvalidSource) as caught:
+    with pytest.raises(UsageError) as caught:
         configured_source()
     assert str(caught.value).startswith("DATA_SOURCE: '")
     assert "is not accepted; accepted: a path, or an https URL" in str(caught.value)

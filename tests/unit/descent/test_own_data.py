@@ -14,8 +14,9 @@ from PIL import Image
 
 from descent import cli, fetch
 from descent.config import OwnDataset
-from descent.data import InvalidData, InvalidSplit, load_dataset, preprocess, read_description, read_raw
-from descent.fetch import DownloadFailed, copy_source, obtain
+from descent.data import InvalidData, load_dataset, preprocess, read_description, read_raw
+from descent.errors import UsageError, UserError
+from descent.fetch import copy_source, obtain
 from descent.files import sha256
 from descent.validation import load_yaml
 from tests.support.http_server import body, serving, truncated
@@ -203,16 +204,14 @@ def test_a_changed_title_changes_no_array(folder, tmp_path):
 )
 def test_a_split_without_enough_images_is_rejected(folder, tmp_path, test_images, training, expected):
     description = take(folder, tmp_path / "raw", test_images=test_images)
-    with pytest.raises(InvalidSplit) as caught:
+    with pytest.raises(UsageError) as caught:
         preprocess(description, tmp_path / "raw", tmp_path / "arrays", training, 15, 0)
     assert str(caught.value).startswith(f"params.yaml: {expected}") and not (tmp_path / "arrays").exists()
 
 
 def test_drawn_test_images_are_rejected_where_the_source_has_some(tmp_path):
     description = take(write_folder(tmp_path / "a", ("train", "test")), tmp_path / "raw", test_images=3)
-    with pytest.raises(
-        InvalidSplit, match="3 is not accepted; accepted: nothing, as the source has test images"
-    ):
+    with pytest.raises(UsageError, match="3 is not accepted; accepted: nothing, as the source has some"):
         preprocess(description, tmp_path / "raw", tmp_path / "arrays", 30, 15, 0)
 
 
@@ -398,7 +397,7 @@ def test_a_dataset_that_is_there_needs_no_source(folder, tmp_path):
 
 
 def test_a_source_on_another_machine_is_reported_as_such(tmp_path):
-    with pytest.raises(DownloadFailed) as caught:
+    with pytest.raises(UserError) as caught:
         obtain("shapes", own("/home/someone/shapes"), tmp_path / "raw")
     assert str(caught.value).startswith(
         "datasets.shapes.source: /home/someone/shapes: No such file or directory; "
@@ -420,7 +419,7 @@ def test_changed_data_is_reported_with_the_command_that_helps(folder, tmp_path, 
         (tmp_path / "idx" / f"{part}-images-idx3-ubyte").write_bytes(idx_bytes(IMAGES))
         (tmp_path / "idx" / f"{part}-labels-idx1-ubyte").write_bytes(idx_bytes(LABELS.astype(np.uint8)))
     source = {"images": folder, "npz": tmp_path / "a.npz", "idx": tmp_path / "idx"}[kind]
-    with pytest.raises(DownloadFailed, match=f"not {'0' * 64}; .*python -m descent checksum"):
+    with pytest.raises(UserError, match=f"not {'0' * 64}; .*python -m descent checksum"):
         obtain("shapes", own(source), tmp_path / "raw")
     assert not (tmp_path / "raw").exists()
 
