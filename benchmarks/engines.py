@@ -5,6 +5,7 @@ shuffled. Engines that hold float32 images convert them beforehand.
 """
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import count
 
 import numpy as np
@@ -15,17 +16,8 @@ RATE = 0.01
 WIDTHS = (784, 128, 64, 10)
 
 
-def descent(dataset: Dataset, batch_size: int):
-    """One run of this project's engine."""
-    return _descent(dataset, batch_size, seeds=1)
-
-
-def two_descents(dataset: Dataset, batch_size: int):
-    """Two runs of this project's engine side by side."""
-    return _descent(dataset, batch_size, seeds=2)
-
-
-def _descent(dataset: Dataset, batch_size: int, seeds: int):
+def descent(dataset: Dataset, batch_size: int, seeds: int = 1):
+    """Runs of this project's engine side by side."""
     from descent.engine.backend import tf
     from descent.engine.settings import RunSettings
     from descent.engine.training import TensorData, epoch_function, initial_state
@@ -47,30 +39,18 @@ def _descent(dataset: Dataset, batch_size: int, seeds: int):
     return epoch
 
 
-def keras_fit_all_cores(dataset: Dataset, batch_size: int, **options):
-    """Keras's fit on all cores."""
+def keras_fit(dataset: Dataset, batch_size: int, threads: int = 1, steps_per_execution: int = 1):
+    """Keras's fit; 0 threads are all cores."""
     import keras
-
-    layers = keras.layers
-    dense = [layers.Dense(128, "relu"), layers.Dense(64, "relu"), layers.Dense(10, "softmax")]
-    model = keras.Sequential([layers.Input((28, 28)), layers.Rescaling(1 / 255), layers.Flatten(), *dense])
-    model.compile(keras.optimizers.SGD(RATE), "sparse_categorical_crossentropy", **options)
-    return lambda: model.fit(*dataset.train, batch_size=batch_size, verbose=0)
-
-
-def keras_fit(dataset: Dataset, batch_size: int, **options):
-    """Keras's fit on one thread."""
     import tensorflow as tf
 
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    return keras_fit_all_cores(dataset, batch_size, **options)
-
-
-def keras_fit_in_strides(dataset: Dataset, batch_size: int):
-    """Keras's fit, 100 steps per execution."""
-    return keras_fit(
-        dataset, batch_size, steps_per_execution=min(100, -(-len(dataset.train.labels) // batch_size))
-    )
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    layers, steps = keras.layers, min(steps_per_execution, -(-len(dataset.train.labels) // batch_size))
+    dense = [layers.Dense(128, "relu"), layers.Dense(64, "relu"), layers.Dense(10, "softmax")]
+    model = keras.Sequential([layers.Input((28, 28)), layers.Rescaling(1 / 255), layers.Flatten(), *dense])
+    loss = "sparse_categorical_crossentropy"
+    model.compile(keras.optimizers.SGD(RATE), loss, steps_per_execution=steps)
+    return lambda: model.fit(*dataset.train, batch_size=batch_size, verbose=0)
 
 
 def starting_weights() -> list[list[np.ndarray]]:
@@ -125,10 +105,8 @@ def pytorch(dataset: Dataset, batch_size: int):
     from torch import nn
 
     torch.set_num_threads(1)
-    images, labels = (
-        torch.from_numpy(unit_pixels(dataset)),
-        torch.from_numpy(dataset.train.labels.astype(np.int64)),
-    )
+    images = torch.from_numpy(unit_pixels(dataset))
+    labels = torch.from_numpy(dataset.train.labels.astype(np.int64))
     layers = [nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 64), nn.ReLU(), nn.Linear(64, 10)]
     model, loss = nn.Sequential(*layers), nn.CrossEntropyLoss()
     optimizer = torch.optim.SGD(model.parameters(), RATE)
@@ -192,10 +170,10 @@ MATRIX_PRODUCTS = 20
 
 ENGINES = {
     "descent": descent,
-    "descent, two seeds at once": two_descents,
+    "descent, two seeds at once": partial(descent, seeds=2),
     "keras fit": keras_fit,
-    "keras fit, all cores": keras_fit_all_cores,
-    "keras fit, 100 steps per execution": keras_fit_in_strides,
+    "keras fit, all cores": partial(keras_fit, threads=0),
+    "keras fit, 100 steps per execution": partial(keras_fit, steps_per_execution=100),
     "numpy": numpy_loop,
     "pytorch": pytorch,
     "jax": jax_scan,
