@@ -54,6 +54,10 @@ class InvalidData(UserError):
     """A data file cannot be used; one line: the file, what was found, what is accepted."""
 
 
+def _rejected(place: Path | str, found: str, accepted: str) -> InvalidData:
+    return InvalidData(f"{place}: {found}; accepted: {accepted}")
+
+
 @contextmanager
 def _reading(place: Path | str, fault: str = "is damaged") -> Iterator[None]:
     """Raise InvalidData for whatever a library raises when it reads a missing or damaged file."""
@@ -191,10 +195,8 @@ def _npz_parts(path: Path) -> list[_Part]:
             keys = archive.files
             arrays = {key: archive[key] for key in NPZ_ARRAYS if key in keys}
     if list(arrays) not in (NPZ_ARRAYS, NPZ_ARRAYS[:2]):
-        raise InvalidData(
-            f"{path}: has the arrays {', '.join(keys) or 'nothing'}; accepted: images and labels, with or "
-            "without test_images and test_labels"
-        )
+        found = f"has the arrays {', '.join(keys) or 'nothing'}"
+        raise _rejected(path, found, "images and labels, with or without test_images and test_labels")
     return [
         _Part(arrays[images], arrays[labels], f"{path}: {images}", f"{path}: {labels}")
         for images, labels in zip(list(arrays)[::2], list(arrays)[1::2], strict=True)
@@ -207,12 +209,12 @@ def _numbered(parts: Sequence[_Part], names: tuple[str, ...] | None) -> tuple[tu
     numbers = {name: number for number, name in enumerate(names)}
     if not 2 <= len(names) <= MAX_CLASSES or not all(map(str.isprintable, names)):
         accepted = f"2 to {MAX_CLASSES} printable names"
-        raise InvalidData(f"{parts[0].label_place}: has {len(names)} classes; accepted: {accepted}")
+        raise _rejected(parts[0].label_place, f"has {len(names)} classes", accepted)
     for part in parts:
         found = set(part.labels.tolist())
         if not found <= numbers.keys() or (part is parts[0] and found < numbers.keys()):
             classes = ", ".join(sorted(found))
-            raise InvalidData(f"{part.label_place}: has the classes {classes}; accepted: {', '.join(names)}")
+            raise _rejected(part.label_place, f"has the classes {classes}", ", ".join(names))
     return names, [
         part._replace(labels=np.array([numbers[name] for name in part.labels.tolist()])) for part in parts
     ]
@@ -244,18 +246,16 @@ def read_folder(source: Path | IO[bytes], place: str) -> dict[str, bytes]:
     if strangers:
         some = ", ".join(map(repr, sorted(strangers)[:5])) + ", ..." * (len(strangers) > 5)
         are = "is no image" if len(strangers) == 1 else f"are {len(strangers)} files that are no images"
-        raise InvalidData(f"{place}: {some} {are}; accepted: PNG and JPEG files in subfolders")
+        raise _rejected(place, f"{some} {are}", "PNG and JPEG files in subfolders")
     if not found:
-        raise InvalidData(f"{place}: has no image; accepted: a subfolder of PNG or JPEG files for each class")
+        raise _rejected(place, "has no image", "a subfolder of PNG or JPEG files for each class")
     if len({parts[0] for parts in found}) == 1 and all(len(parts) > 2 for parts in found):
         found = {parts[1:]: content for parts, content in found.items()}  # one folder around all
     depth = 3 if {parts[0] for parts in found} == {"train", "test"} else 2
     for parts in found:
         if len(parts) != depth:
-            raise InvalidData(
-                f"{place}: {'/'.join(parts)!r} is not in the subfolder of a class; accepted: "
-                "<class>/<image>, or train/<class>/<image> and test/<class>/<image> and no other folder"
-            )
+            layouts = "<class>/<image>, or train/<class>/<image> and test/<class>/<image> and no other folder"
+            raise _rejected(place, f"{'/'.join(parts)!r} is not in the subfolder of a class", layouts)
     named = {"/".join(parts): content for parts, content in found.items()}
     return dict(sorted(named.items(), key=lambda item: item[0].encode()))
 
@@ -274,7 +274,7 @@ def npz_content(files: Mapping[str, bytes], place: str) -> bytes:
         if image.shape != first.shape:
             found, wanted = _size(image.shape[::-1]), _size(first.shape[::-1])
             accepted = f"{wanted}, as {next(iter(files))} is"
-            raise InvalidData(f"{place}: {name}: is {found} pixels; accepted: {accepted}")
+            raise _rejected(f"{place}: {name}", f"is {found} pixels", accepted)
         *part, class_name, _ = name.split("/")
         prefix = "test_" if part == ["test"] else ""
         arrays.setdefault(f"{prefix}images", []).append(image)
@@ -290,11 +290,9 @@ def _gray(content: bytes, place: str) -> np.ndarray:
     with _reading(place, "is damaged or of another kind; accepted: PNG and JPEG files"):
         with Image.open(io.BytesIO(content), formats=("PNG", "JPEG")) as image:
             if max(image.size) > MAX_SIZE:
-                raise InvalidData(
-                    f"{place}: is {_size(image.size)} pixels; accepted: at most {MAX_SIZE} x {MAX_SIZE}"
-                )
+                raise _rejected(place, f"is {_size(image.size)} pixels", f"at most {MAX_SIZE} x {MAX_SIZE}")
             if image.mode not in MODES:
-                raise InvalidData(f"{place}: has pixels of kind {image.mode}; accepted: 8 bits per channel")
+                raise _rejected(place, f"has pixels of kind {image.mode}", "8 bits per channel")
             return np.asarray(ImageOps.exif_transpose(image).convert("L"))
 
 
@@ -306,9 +304,7 @@ def members(source: Path | IO[bytes]) -> Iterator[tuple[str, int, Callable[[], b
             if file.is_file():
                 yield name, file.stat().st_size, file.read_bytes
             elif file.is_symlink():  # to a folder, or to nothing
-                raise InvalidData(
-                    f"{source}: {name!r} is a link to no file; accepted: folders, files, links to files"
-                )
+                raise _rejected(source, f"{name!r} is a link to no file", "folders, files, links to files")
     elif zipfile.is_zipfile(source):
         with zipfile.ZipFile(source) as zip:
             for info in zip.infolist():
@@ -328,25 +324,21 @@ def _class_names(parts: Sequence[_Part], names: tuple[str, ...] | None, first: i
     """Validate the labels; return the names of the classes, numbers if there are none."""
     for _, labels, _, place in parts:
         if labels.ndim != 1 or not len(labels) or not np.issubdtype(labels.dtype, np.integer):
-            found = f"{labels.dtype}, {_size(labels.shape)}"
-            raise InvalidData(f"{place}: is {found}; accepted: whole numbers, one for each image")
+            found = f"is {labels.dtype}, {_size(labels.shape)}"
+            raise _rejected(place, found, "whole numbers, one for each image")
     count = len(names) if names else int(max(part.labels.max() for part in parts)) + 1 - first
     highest = first + min(count, MAX_CLASSES) - 1
     for _, labels, _, place in parts:
         if (wrong := (labels < first) | (labels > highest)).any():
             where = int(np.argmax(wrong))
-            raise InvalidData(
-                f"{place}: label {labels[where]} at position {where}; accepted: {first} to {highest}"
-            )
+            raise _rejected(place, f"label {labels[where]} at position {where}", f"{first} to {highest}")
     if names:
         return names
     missing = np.flatnonzero(np.bincount(parts[0].labels - first, minlength=count) == 0)
     if count < 2 or len(missing):
         unused = f"no image has label {missing[0]}" if len(missing) else "all labels are equal"
-        raise InvalidData(
-            f"{parts[0].label_place}: {unused}; accepted: labels from 0 up, each used, at least two; or name "
-            "all classes"
-        )
+        accepted = "labels from 0 up, each used, at least two; or name all classes"
+        raise _rejected(parts[0].label_place, unused, accepted)
     return tuple(map(str, range(count)))
 
 
@@ -358,11 +350,9 @@ def _validate_images(parts: Sequence[_Part]) -> None:
         right = images.dtype == np.uint8 and images.ndim == 3 and images.shape[1:] == size
         if not (right and 1 <= min(size) and max(size) <= MAX_SIZE):
             wanted = f"height x width, at most {MAX_SIZE} pixels" if images is first else _size(size)
-            found = f"{images.dtype}, {_size(images.shape)}"
-            raise InvalidData(f"{place}: is {found}; accepted: uint8, n x {wanted}")
+            raise _rejected(place, f"is {images.dtype}, {_size(images.shape)}", f"uint8, n x {wanted}")
         if len(images) != len(labels):
-            accepted = f"{len(images)}, the images in {place}"
-            raise InvalidData(f"{label_place}: has {len(labels)} labels; accepted: {accepted}")
+            raise _rejected(label_place, f"has {len(labels)} labels", f"{len(images)}, the images in {place}")
 
 
 def _size(shape: Sequence[int]) -> str:
@@ -380,15 +370,14 @@ def read_idx(path: Path | str, dimensions: int) -> np.ndarray:
     header = 4 + 4 * dimensions  # the magic number, then a big-endian size for each dimension
     expected = bytes([0, 0, IDX_UNSIGNED_BYTE, dimensions])
     if len(content) < header or content[:4] != expected:
-        raise InvalidData(
-            f"{path}: is {len(content)} bytes that begin with 0x{content[:4].hex()}; accepted: an IDX file "
-            f"with {dimensions} dimension{'s' * (dimensions > 1)}, which begins with 0x{expected.hex()}"
-        )
+        found = f"is {len(content)} bytes that begin with 0x{content[:4].hex()}"
+        kind = f"an IDX file with {dimensions} dimension{'s' * (dimensions > 1)}"
+        raise _rejected(path, found, f"{kind}, which begins with 0x{expected.hex()}")
     shape = tuple(np.frombuffer(content, ">u4", dimensions, 4).tolist())
     promised = header + int(np.prod(shape, dtype=object))
     if len(content) != promised:
-        raise InvalidData(
-            f"{path}: is {len(content)} bytes long; its header, {_size(shape)}, says {promised}"
+        raise _rejected(
+            path, f"is {len(content)} bytes long", f"{promised}, as its header says: {_size(shape)}"
         )
     return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
 

@@ -77,7 +77,7 @@ FAULTS = {
     "truncated array": (
         "train-images-idx3-ubyte",
         lambda path: os.truncate(path, 1000),
-        "is 1000 bytes long; its",
+        "is 1000 bytes long; accepted: ",
     ),
     "empty file": ("train-images-idx3-ubyte", lambda path: os.truncate(path, 0), "is 0 bytes"),
     "missing file": ("train-images-idx3-ubyte", lambda path: path.unlink(), "cannot be read: No such file"),

@@ -81,13 +81,13 @@ FAULTS = {
     "truncated array": (
         IMAGES,
         idx(2, 28, 28)[:-1],
-        "is 1583 bytes long; its header, 2 x 28 x 28, says 1584",
+        "is 1583 bytes long; accepted: 1584, as its header says: 2 x 28 x 28",
     ),
-    "a byte too many": (LABELS, idx(2) + b"\0", "is 11 bytes long; its header, 2, says 10"),
+    "a byte too many": (LABELS, idx(2) + b"\0", "is 11 bytes long; accepted: 10, as its header says: 2"),
     "sizes beyond any file": (
         IMAGES,
         idx(*[2**32 - 1] * 3, data=b""),
-        "is 16 bytes long; its header, 4294967295",
+        "is 16 bytes long; accepted: ",
     ),
     "no image": (IMAGES, idx(0, 28, 28), "has 2 labels; accepted: 0, the images in"),
     "no label": (LABELS, idx(0), "is uint8, 0; accepted: whole numbers"),
