@@ -94,7 +94,7 @@ def _check(options: argparse.Namespace) -> None:
     if integrity.remove_truncated_rwlock(root):
         print(f"{integrity.RWLOCK}: was truncated, as by a kill of dvc; removed", file=sys.stderr)
     if damage := integrity.lock_damage(root):
-        sys.exit(str(damage))
+        sys.exit(damage)
     if options.quick:
         return
     if not (root / integrity.LOCK).exists():
@@ -105,7 +105,7 @@ def _check(options: argparse.Namespace) -> None:
     files = list(integrity.recorded_files(repo))
     has_remote = "remote" in repo.config["core"]
     if found := list(integrity.damages(root, files, has_remote)):
-        sys.exit("\n".join(map(str, found)))
+        sys.exit("\n".join(found))
     print(f"{len(files)} files and folders in dvc.lock are intact, here and in DVC's cache")
 
 

@@ -29,18 +29,6 @@ RWLOCK = Path(".dvc/tmp/rwlock")
 """The processes that read or write files; DVC itself removes those that have ended."""
 
 
-class Damage(NamedTuple):
-    """A file that is not as DVC wrote it, what is wrong with it, and the command that repairs it."""
-
-    path: Path
-    fault: str
-    remedy: str
-
-    def __str__(self) -> str:
-        """Describe the damage in one line."""
-        return f"{self.path}: is {self.fault}; to mend it: {self.remedy}"
-
-
 class Recorded(NamedTuple):
     """A file, or a folder, in dvc.lock."""
 
@@ -81,8 +69,13 @@ def remove_truncated_rwlock(root: Path) -> bool:
     return False
 
 
-def lock_damage(root: Path) -> Damage | None:
-    """Return what is wrong with dvc.lock, if it exists and is not what DVC writes."""
+def _line(path: Path, fault: str, remedy: str) -> str:
+    """Describe a file that is not as DVC wrote it, with the command that repairs it."""
+    return f"{path}: is {fault}; to mend it: {remedy}"
+
+
+def lock_damage(root: Path) -> str | None:
+    """Return what is wrong with dvc.lock in one line, if it exists and is not what DVC writes."""
     from dvc.schema import COMPILED_LOCKFILE_SCHEMA
     from voluptuous import Invalid
 
@@ -98,8 +91,8 @@ def lock_damage(root: Path) -> Damage | None:
         return None
     if b"<<<<<<< " in (root / LOCK).read_bytes():
         pull = " --pull" if _core(root).get("remote") else ""  # what the other side has trained
-        return Damage(LOCK, "in conflict, as after a merge", f"python -m descent resolve && dvc repro{pull}")
-    return Damage(LOCK, "truncated, as by a kill of dvc", f"git checkout {LOCK} || rm {LOCK}; dvc repro")
+        return _line(LOCK, "in conflict, as after a merge", f"python -m descent resolve && dvc repro{pull}")
+    return _line(LOCK, "truncated, as by a kill of dvc", f"git checkout {LOCK} || rm {LOCK}; dvc repro")
 
 
 def resolve_conflict(text: str) -> str:
@@ -169,8 +162,8 @@ def recorded_files(repo: Any) -> Iterator[Recorded]:
                 yield Recorded(path / entry["relpath"], entry["md5"], stage, copy)
 
 
-def damages(root: Path, files: Iterable[Recorded], has_remote: bool) -> Iterator[Damage]:
-    """Yield what is damaged; a folder only if none of its own files explains it.
+def damages(root: Path, files: Iterable[Recorded], has_remote: bool) -> Iterator[str]:
+    """Yield a line for each damage; for a folder only if none of its own files explains it.
 
     Two files of the same bytes share one copy in the cache, which is reported once.
     """
@@ -180,7 +173,7 @@ def damages(root: Path, files: Iterable[Recorded], has_remote: bool) -> Iterator
         in_cache = file.cached is None or has_digest(file.cached, file.md5)
         if (not in_cache and file.cached not in reported) or (not here and file.path not in reported):
             reported |= {file.path, *file.path.parents, file.cached}
-            yield Damage(file.path, *_fault_and_remedy(root, file, here, in_cache, has_remote))
+            yield _line(file.path, *_fault_and_remedy(root, file, here, in_cache, has_remote))
 
 
 def _fault_and_remedy(
