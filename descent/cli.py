@@ -3,7 +3,7 @@
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from descent import startup
 from descent.errors import in_one_line
@@ -18,31 +18,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def add(run: Callable[[argparse.Namespace], None], help: str, more: str = "") -> argparse.ArgumentParser:
-        description = f"{help[0].upper()}{help[1:]}. {more}"
-        command = commands.add_parser(run.__name__.strip("_"), help=help, description=description)
-        command.set_defaults(run=run)
-        return command
-
-    add(_show, "print the comparison tables")
-    add(
-        _check,
-        "find damaged files",
-        "Checks params.yaml, dvc.lock and every file that dvc.lock names, here and in DVC's cache. Prints "
-        "each fault with the command that mends it; exit code 1 if there is any.",
-    ).add_argument("--quick", action="store_true", help="check params.yaml and dvc.lock only")
-    add(_resolve, "resolve a merge conflict in dvc.lock, stage by stage")
-    add(
-        _verify,
-        "run the pipeline again in a fresh clone and compare every output",
-        "The clone is of the last commit. Exit code 1 if the results are not reproduced.",
-    )
-    add(
-        _checksum,
-        "print the entry of params.yaml for a dataset of your own",
-        "A dataset is four IDX files, an .npz file, or a folder (or zip or tar archive of one) with a "
-        "subfolder of images for each class.",
-    ).add_argument("source", metavar="SOURCE", help="a path, or an https URL")
+    added = {}
+    for run in (_show, _check, _resolve, _verify, _checksum):
+        name, description = run.__name__.strip("_"), run.__doc__ or ""  # none under PYTHONOPTIMIZE
+        added[name] = commands.add_parser(name, help=description.partition("\n")[0], description=description)
+        added[name].set_defaults(run=run)
+    added["check"].add_argument("--quick", action="store_true", help="check params.yaml and dvc.lock only")
+    added["checksum"].add_argument("source", metavar="SOURCE", help="a path, or an https URL")
 
     options = parser.parse_args(arguments)
     if "source" in options and "://" not in options.source:
@@ -63,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _show(_: argparse.Namespace) -> None:
+    """Print the comparison tables."""
     from descent import paths
     from descent.config import read_params_or_exit
 
@@ -84,6 +67,11 @@ def _show(_: argparse.Namespace) -> None:
 
 
 def _check(options: argparse.Namespace) -> None:
+    """Find damaged files.
+
+    Checks params.yaml, dvc.lock and every file that dvc.lock names, here and in DVC's cache. Prints each
+    fault with the command that mends it; exit code 1 if there is any.
+    """
     from descent import integrity
     from descent.config import read_params_or_exit
 
@@ -110,6 +98,7 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _resolve(_: argparse.Namespace) -> None:
+    """Resolve a merge conflict in dvc.lock, stage by stage."""
     from descent import files, integrity
 
     text = integrity.resolve_conflict(integrity.LOCK.read_text(encoding="utf-8"))
@@ -118,6 +107,11 @@ def _resolve(_: argparse.Namespace) -> None:
 
 
 def _checksum(options: argparse.Namespace) -> None:
+    """Print the entry of params.yaml for a dataset of your own.
+
+    A dataset is four IDX files, an .npz file, or a folder (or zip or tar archive of one) with a subfolder of
+    images for each class.
+    """
     import contextlib
     from pathlib import Path
     from tempfile import TemporaryDirectory
@@ -150,6 +144,10 @@ def _checksum(options: argparse.Namespace) -> None:
 
 
 def _verify(_: argparse.Namespace) -> None:
+    """Run the pipeline again in a fresh clone of the last commit and compare every output.
+
+    Exit code 1 if the results are not reproduced.
+    """
     from descent import reproduction
 
     verdict, report = reproduction.verify()
