@@ -402,11 +402,7 @@ def _same_but_for_case(key: str, names: Iterable[str]) -> Iterator[Conflict]:
 
 
 def read_params(path: Path | str = paths.PARAMS) -> Params:
-    """Read and validate params.yaml as a whole.
-
-    Raises:
-        InvalidParams: The file cannot be read or is not valid.
-    """
+    """Read and validate params.yaml as a whole."""
     try:
         raw = load_yaml(Path(path).read_text(encoding="utf-8"))
         return Params.model_validate(raw)
@@ -426,11 +422,7 @@ def read_params_or_exit(path: Path | str = paths.PARAMS) -> Params:
 
 
 def with_tuned(params: Params, path: Path = paths.RATES) -> Params:
-    """Return params with the tuned models among the models, at the rates that the sweep wrote to `path`.
-
-    Raises:
-        InvalidRates: The file is missing, damaged, or lacks a model.
-    """
+    """Return params with the tuned models among the models, at the rates that the sweep wrote to `path`."""
     try:
         return params.with_rates(json.loads(path.read_text(encoding="utf-8")))
     except KeyError as error:

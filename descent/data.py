@@ -132,11 +132,7 @@ def write_description(description: RawDataset, folder: Path = paths.RAW) -> None
 
 
 def read_description(folder: Path = paths.RAW) -> RawDataset:
-    """Read dataset.json.
-
-    Raises:
-        InvalidData: It is missing or damaged.
-    """
+    """Read dataset.json."""
     path = folder / "dataset.json"
     with _reading(path):
         found = RawDataset(**json.loads(path.read_text(encoding="utf-8")))
@@ -161,11 +157,7 @@ class _Part(NamedTuple):
 
 
 def read_raw(description: RawDataset, folder: Path = paths.RAW) -> RawData:
-    """Read and validate what is in data/raw/.
-
-    Raises:
-        InvalidData: A file is missing or damaged, or its content cannot be used.
-    """
+    """Read and validate what is in data/raw/."""
     parts = _npz_parts(folder / NPZ) if description.format == "npz" else _idx_parts(folder)
     names, first = description.class_names, description.first_label
     if parts[0].labels.dtype.kind == "U":
@@ -225,9 +217,6 @@ def read_folder(source: Path | IO[bytes], place: str) -> dict[str, bytes]:
 
     Returns:
         The content of each file by its name, such as `cat/1.png` or `train/cat/1.png`, sorted by name.
-
-    Raises:
-        InvalidData: It cannot be read, is something else, or has another layout.
     """
     found: dict[tuple[str, ...], bytes] = {}
     strangers, size = [], 0
@@ -261,11 +250,7 @@ def read_folder(source: Path | IO[bytes], place: str) -> dict[str, bytes]:
 
 
 def npz_content(files: Mapping[str, bytes], place: str) -> bytes:
-    """Return the content of an .npz file with the images of `read_folder`, in gray; labels are class names.
-
-    Raises:
-        InvalidData: An image is damaged, or of another size than the first one.
-    """
+    """Return an .npz file with the images of `read_folder`, in gray; the labels are class names."""
     arrays: dict[str, Any] = {}
     first = None
     for name, content in files.items():
@@ -360,11 +345,7 @@ def _size(shape: Sequence[int]) -> str:
 
 
 def read_idx(path: Path | str, dimensions: int) -> np.ndarray:
-    """Read an IDX file of unsigned bytes: a read-only array of uint8.
-
-    Raises:
-        InvalidData: The magic number is another one, or the length does not match the header.
-    """
+    """Read an IDX file of unsigned bytes: a read-only array of uint8."""
     with _reading(path):
         content = Path(path).read_bytes()
     header = 4 + 4 * dimensions  # the magic number, then a big-endian size for each dimension
@@ -401,9 +382,6 @@ def split_rows(
     Returns:
         Two sorted, disjoint arrays of int32, each with the classes in the proportions of `labels` as
         nearly as whole images allow.
-
-    Raises:
-        UsageError: There are fewer labels than both splits together need.
     """
     if training + validation > len(labels):
         raise UsageError(
@@ -426,11 +404,7 @@ def split_rows(
 def draw_rows(
     raw: RawData, description: RawDataset, training_images: int, validation_images: int, seed: int
 ) -> list[np.ndarray]:
-    """Draw the rows of training and validation images, and of test images if there are none of their own.
-
-    Raises:
-        UsageError: There are not enough images, or there should or should not be `test_images`.
-    """
+    """Draw the rows of training and validation images, and of test images if there are none of their own."""
     key, labels = f"{paths.PARAMS}: datasets.{description.name}.test_images", raw.train.labels
     images = description.test_images
     if raw.test:
@@ -453,13 +427,6 @@ def preprocess(
 
     Beside `arrays`, dataset.json gets what only readers need: title, class names, licence and citation. They
     change no number, so that an edited name trains nothing again.
-
-    Returns:
-        The summary.
-
-    Raises:
-        InvalidData: A file in `raw` cannot be used.
-        UsageError: There are not enough images.
     """
     found = read_raw(description, raw)
     drawn = draw_rows(found, description, training_images, validation_images, seed)
@@ -497,11 +464,7 @@ def _summary(split: Split, classes: int) -> dict:
 
 
 def load_dataset(folder: Path | str = paths.ARRAYS) -> Dataset:
-    """Load what `preprocess` wrote: the arrays, and dataset.json beside them.
-
-    Raises:
-        InvalidData: A file is missing or damaged.
-    """
+    """Load what `preprocess` wrote: the arrays, and dataset.json beside them."""
     folder = Path(folder)
     try:
         with _reading(description := folder.with_name(paths.DATASET.name)):

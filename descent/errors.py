@@ -1,4 +1,7 @@
-"""Errors that end a stage or a command in one line."""
+"""Errors that end a stage or a command in one line.
+
+They are raised wherever something is found that its user has to mend; docstrings do not list them.
+"""
 
 import sys
 from collections.abc import Iterator

@@ -98,9 +98,6 @@ def obtain(name: str, dataset: Any, folder: Path, given: str | None = None) -> R
     Files that are right already are not touched; those of another dataset are removed. A
     `datasets.KnownDataset` or `config.OwnDataset` is taken from the `given` path or URL, if any, then from
     its own sources.
-
-    Raises:
-        UserError: No source has the right files.
     """
     wanted = _description(name, dataset)
     with suppress(InvalidData):
@@ -133,9 +130,6 @@ def download(checksums: Mapping[str, str | None], folder: Path, places: Iterable
 
     Files that are right already are not touched. A source that fails is left for the next one. A file's
     checksum is that of the file as it is or gzipped, or None if its source decides.
-
-    Raises:
-        UserError: Every source failed.
     """
     missing, failures = _missing(checksums, folder), []
     for source in places if missing else ():

@@ -100,9 +100,6 @@ def resolve_conflict(text: str) -> str:
 
     A stage that only one side has is kept; where both have it and differ, ours is kept, and dvc runs
     the stage again if it does not fit the merged dependencies.
-
-    Raises:
-        UserError: A side is not a dvc.lock, or there is no conflict.
     """
     if not CONFLICT.search(text):
         raise UserError(f"{LOCK}: has no conflict")

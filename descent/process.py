@@ -140,11 +140,7 @@ def leave(code: int = 0) -> NoReturn:
 
 @contextmanager
 def exclusive_writer(folder: Path | str) -> Iterator[None]:
-    """Hold the right to write `folder` for the block; it is released however the process ends.
-
-    Raises:
-        Busy: Another process has it.
-    """
+    """Hold the right to write `folder` for the block; it is released however the process ends."""
     from filelock import FileLock, Timeout
 
     folder = Path(folder)

@@ -70,11 +70,7 @@ def _kind(node: Node) -> str:
 
 
 def load_yaml(text: str) -> Any:
-    """Parse YAML as DVC does.
-
-    Raises:
-        InvalidParams: It is no YAML, or a mapping in it has a duplicate key or one that is no text.
-    """
+    """Parse YAML as DVC does."""
     yaml = YAML(typ="safe")
     yaml.Constructor = _Constructor
     try:
