@@ -270,8 +270,8 @@ class Params(Section):
         found = [
             *params._data_conflicts(),
             *params._model_conflicts(),
+            *params._batch_size_conflicts(),
             *params._study_conflicts(),
-            *params._sweep_conflicts(),
         ]
         if found:
             raise conflicts(*found)
@@ -303,9 +303,6 @@ class Params(Section):
         for name, model in self.models.items():
             for conflict in model.foreign_constants():
                 yield conflict._replace(key=f"models.{name}.{conflict.key}")
-            yield from self._batch_size_conflicts(f"models.{name}.batch_size", model.batch_size)
-        for name, tuned in self.tuned.models.items():
-            yield from self._batch_size_conflicts(f"tuned.models.{name}.batch_size", tuned.batch_size)
 
     def _study_conflicts(self) -> Iterator[Conflict]:
         known = [*self.models, *self.tuned.models]
@@ -314,9 +311,8 @@ class Params(Section):
             for model in sorted(unknown):
                 yield Conflict(key, model, f"one of {', '.join(known)}")
             if len(study.models) == 1 and len(self.models) > 1:
-                yield Conflict(
-                    key, list(study.models), "at least two models: one has nothing to be compared with"
-                )
+                accepted = "at least two models: one has nothing to be compared with"
+                yield Conflict(key, list(study.models), accepted)
             elif not unknown:
                 yield from self._equal_models(key, [model for model in study.models if model in self.models])
 
@@ -327,19 +323,16 @@ class Params(Section):
             if runs[one] == runs[other]:
                 yield Conflict(key, [one, other], "models that differ: the settings of these two are equal")
 
-    def _sweep_conflicts(self) -> Iterator[Conflict]:
+    def _batch_size_conflicts(self) -> Iterator[Conflict]:
         images, sizes = self.preprocess.training_images, self.sweep.batch_sizes
-        for size in sizes:
-            yield from self._batch_size_conflicts("sweep.batch_sizes", size)
+        places = [(f"models.{name}.batch_size", model.batch_size) for name, model in self.models.items()]
+        places += [(f"tuned.models.{name}.batch_size", m.batch_size) for name, m in self.tuned.models.items()]
+        for key, size in [*places, *(("sweep.batch_sizes", size) for size in sizes)]:
+            if size != "full" and size > images:
+                accepted = f"a whole number from 1 to {images} (preprocess.training_images), or full"
+                yield Conflict(key, size, accepted)
         if "full" in sizes and images in sizes:
             yield Conflict("sweep.batch_sizes", list(sizes), f"{images} or full, which are the same")
-
-    def _batch_size_conflicts(self, key: str, size: int | Literal["full"]) -> Iterator[Conflict]:
-        images = self.preprocess.training_images
-        if size != "full" and size > images:
-            yield Conflict(
-                key, size, f"a whole number from 1 to {images} (preprocess.training_images), or full"
-            )
 
     def with_rates(self, rates: Mapping[str, float]) -> "Params":
         """Return params with the tuned models among the models, at these learning rates by name."""
