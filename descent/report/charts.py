@@ -46,13 +46,15 @@ SHAPES = {
 THEMES: dict[str, dict[str, Any]] = {
     "light": {
         **{"paper": "#ffffff", "ink": "#1f2328", "faint": "#59636e", "grid": "#e4e7eb"},
-        **{"empty": "#eceff2", "diagonal": "#d9e8f7", "models": LIGHT},
+        **{"line": "#d1d9e0", "tint": "#f6f8fa", "link": "#0757ba"},
+        **{"empty": "#eceff2", "diagonal": "#d9e8f7", "model": LIGHT},
         "mistakes": ["#fffaf4", "#ffe3c7", "#ffb570", "#f98b38"],
         "surface": ["#fff3b0", "#c8e6a5", "#8fd0c4", "#86b4e0", "#9d95d3"],
     },
     "dark": {
         **{"paper": "#0d1117", "ink": "#e6edf3", "faint": "#9aa4ae", "grid": "#2a313a"},
-        **{"empty": "#20262e", "diagonal": "#14304d", "models": DARK},
+        **{"line": "#3d444d", "tint": "#151b23", "link": "#6cb0ff"},
+        **{"empty": "#20262e", "diagonal": "#14304d", "model": DARK},
         "mistakes": ["#1b1612", "#3f2a18", "#6f3d12", "#a0520f"],
         "surface": ["#6b6220", "#3c5f34", "#1f5457", "#24426f", "#332c63"],
     },
@@ -69,6 +71,17 @@ MAX_NUMBERED_CLASSES = 20
 def cycled(values: Sequence[Any], names: Sequence[str]) -> list[Any]:
     """Return one of `values` for each of `names`, starting over when they run out."""
     return [values[place % len(values)] for place in range(len(names))]
+
+
+def css_colors() -> str:
+    """Return the colours of both themes as custom properties of CSS: `--ink`, `--model-0`."""
+    blocks = []
+    for look in THEMES.values():
+        named = {name: colour for name, colour in look.items() if isinstance(colour, str)}
+        for name in ("model", "surface", "mistakes"):
+            named |= {f"{name}-{place}": colour for place, colour in enumerate(look[name])}
+        blocks.append(f":root {{ {' '.join(f'--{name}: {colour};' for name, colour in named.items())} }}")
+    return f"{blocks[0]}\n@media (prefers-color-scheme: dark) {{ {blocks[1]} }}\n"
 
 
 def theme(name: str, models: Sequence[str]) -> dict[str, Any]:
@@ -98,7 +111,7 @@ def theme(name: str, models: Sequence[str]) -> dict[str, Any]:
             "diagonal": {"color": look["diagonal"]},
         },
         "range": {
-            "category": cycled(look["models"], models),
+            "category": cycled(look["model"], models),
             "ramp": look["surface"],
             "heatmap": look["mistakes"],
         },

@@ -259,7 +259,7 @@ def report_page(contents: Contents, found: Mapping[str, Figure], models: Sequenc
         title=headings[0][1],
         sections=[(title, token.attrGet("id")) for token, title in headings if token.tag == "h2"],
         body=Markup(MARKDOWN.renderer.render(tokens, MARKDOWN.options, {"figures": places})),
-        style=Markup(style),
+        style=Markup(charts.css_colors() + style),
         script=Markup(vl_convert.javascript_bundle(script)),
         # On the page, text is measured in the font that is there: no spare room is needed.
         look={theme: charts.theme(theme, models) | {"padding": 4} for theme in THEMES},

@@ -6,7 +6,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from descent.report.charts import THEMES
+from descent.report.charts import css_colors
 
 FOLDER = Path(__file__).parent
 
@@ -25,7 +25,7 @@ def page(content: dict[str, Any]) -> str:
     title = f"{content['title']}: gradient descent to play with".removeprefix(": ")
     parts = {
         "title": escape(title),
-        "style": colors() + (FOLDER / "explorer.css").read_text(encoding="utf-8"),
+        "style": css_colors() + (FOLDER / "explorer.css").read_text(encoding="utf-8"),
         "data": embedded(content),
         "script": script(),
     }
@@ -49,18 +49,3 @@ def _scope(module: str) -> str:
     """Return the body of a function that does what the module does, and returns what it exports."""
     body = EXPORT.sub("", IMPORT.sub(r"const \1 = $\2;", module))
     return f"{body}return {{ {', '.join(EXPORT.findall(module))} }};\n"
-
-
-def colors() -> str:
-    """Return the report's palette as custom properties of CSS, in both themes."""
-    light, dark = (_properties(THEMES[name]) for name in ("light", "dark"))
-    return f":root {{ {light} }}\n@media (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}\n"
-
-
-def _properties(theme: dict[str, Any]) -> str:
-    named = {key: theme[key] for key in ("paper", "ink", "faint", "grid", "empty", "diagonal")}
-    # The chosen and the pinned run have the colors of the first two models.
-    named |= {f"model-{place}": color for place, color in enumerate(theme["models"][:2])}
-    named |= {f"surface-{place}": color for place, color in enumerate(theme["surface"])}
-    named |= {f"mistakes-{place}": color for place, color in enumerate(theme["mistakes"])}
-    return " ".join(f"--{name}: {color};" for name, color in named.items())

@@ -287,7 +287,7 @@ def contrast(one, other):
 @pytest.mark.parametrize("theme", THEMES)
 def test_lines_contrast_by_3_and_text_by_4_point_5(theme):
     look = THEMES[theme]
-    assert all(contrast(colour, look["paper"]) >= 3 for colour in look["models"])
+    assert all(contrast(colour, look["paper"]) >= 3 for colour in look["model"])
     assert contrast(look["ink"], look["paper"]) >= 4.5 and contrast(look["faint"], look["paper"]) >= 4.5
     for ground in (*look["mistakes"], look["diagonal"], look["empty"]):
         assert contrast(look["ink"], ground) >= 4.5
@@ -303,7 +303,12 @@ def test_forty_models_differ_in_colour_and_dash_or_shape():
 def test_both_themes_give_a_model_the_same_place_among_their_colours():
     names = [f"model_{number}" for number in range(10)]
     for theme, look in THEMES.items():
-        assert charts.theme(theme, names)["range"]["category"] == charts.cycled(look["models"], names)
+        assert charts.theme(theme, names)["range"]["category"] == charts.cycled(look["model"], names)
+
+
+def test_pages_have_the_colours_of_both_themes():
+    light, dark = charts.css_colors().splitlines()
+    assert "--model-0: #0072b2;" in light and "--model-0: #4fb3f0;" in dark and "--ink: #e6edf3;" in dark
 
 
 @pytest.mark.parametrize("template", ["models", "models_log"])
