@@ -485,20 +485,18 @@ def reason(row: pd.Series, history: pd.DataFrame, rows: pd.DataFrame, matrix: pd
 
 def _cause(row: pd.Series, rows: pd.DataFrame, falling: bool) -> str:
     """Name the likely cause of a result, compared with the best model."""
-    winner = best(rows)
     if row.status in landscape.EXCLUDED:
         return "steps too large"
     if row.status == "stalled":
         return "steps too small"
-    assert winner is not None
-    fewer = row.updates < FEWER * winner.updates
+    found = best(rows)
+    winner = row if found is None else found
+    first, fewer = row.model == winner.model, row.updates < FEWER * winner.updates
+    if row.status == "undertrained" and not falling:
+        return "no steady progress"
     if row.status == "undertrained":
-        if not falling:
-            return "no steady progress"
-        return (
-            "too few updates" if winner.model == row.model or fewer else "steps too small for so few updates"
-        )
-    if row.model == winner.model:
+        return "too few updates" if first or fewer else "steps too small for so few updates"
+    if first:
         if varying(rows) == ["learning_rate"]:
             return "steps of a suitable size"
         most = row.updates > rows.updates[rows.model != row.model].max()
