@@ -16,7 +16,7 @@ from descent.metrics import EPOCH_METRICS
 from descent.report import tables
 from descent.report.explorer.content import class_probabilities, content, pixels
 from descent.report.explorer.page import page
-from tests.support.results import OUTCOMES, make_params, write_model
+from tests.support.results import OUTCOMES, SWEEP, make_params, write_model
 
 GRID = {"batch_sizes": [2, 8, "full"], "learning_rates": [1.0e-7, 0.1, 10.0], "seeds": [0], "epochs": 3}
 ENDS = {1e-7: "stalled", 0.1: "learned", 10.0: "diverged"}
@@ -95,8 +95,7 @@ def experiment(
     for run in params.sweep_runs():
         write_run(run, dataset, runs, planes)
     results = tables.read_results(params, folder / "models")
-    grid_table = sweep.table(params.sweep_runs(), runs, len(dataset.train.labels), dataset.classes)
-    comparison = tables.compute(params, results, dataset, grid_table).comparison
+    comparison = tables.compute(params, results, dataset, SWEEP).comparison
     return Experiment(params, dataset, comparison, runs, planes, folder / "models")
 
 
