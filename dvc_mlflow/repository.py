@@ -41,6 +41,8 @@ class Repository:
         self.outs: dict[str, Any] = {
             self._path(out): out for stage in repo.index.stages for out in stage.outs
         }
+        hashes = {path: out.hash_info.value for path, out in self.outs.items()}
+        self.held: dict[str, str] = {path: value for path, value in hashes.items() if value}
 
     def stages(self) -> list[Stage]:
         """Return all stages that have run."""
@@ -161,13 +163,20 @@ class Repository:
         return copy
 
     def md5(self, path: str, deps: dict[str, str]) -> str:
-        """Return the md5 of a dependency, or of a file within one, as DVC's listing of the folder has it."""
-        if path in deps:
-            return deps[path]
+        """Return the md5 of what DVC tracks, or of a file or folder within it."""
+        known = self.held | deps
+        if path in known:
+            return known[path]
         for parent in PurePosixPath(path).parents:
-            inside = self.listing(deps.get(str(parent), ""))
-            if md5 := inside.get(str(PurePosixPath(path).relative_to(parent))):
-                return md5
+            name = PurePosixPath(path).relative_to(parent).as_posix()
+            files = self.listing(known.get(str(parent), ""))
+            below = {
+                file.removeprefix(f"{name}/"): md5
+                for file, md5 in files.items()
+                if file.startswith(f"{name}/")
+            }
+            if name in files or below:
+                return files.get(name) or _digest_of(below)
         local = self.root / path
         return digest(local) if local.is_file() and not self.revision else "unknown"
 
@@ -180,8 +189,7 @@ class Repository:
 
     def holds(self, outs: dict[str, str]) -> bool:
         """Return whether dvc.lock has these outputs."""
-        held = {path: out.hash_info.value for path, out in self.outs.items()}
-        return bool(outs) and outs.items() <= held.items()
+        return bool(outs) and outs.items() <= self.held.items()
 
     def keeper(self, path: str, md5: str) -> str:
         """Return from where an output can be had: git, cache, remote or nowhere."""
@@ -213,10 +221,13 @@ def _hash(item: Any) -> Any:
 def digest(path: Path) -> str:
     """Return the md5 of a file, or over the names and md5 sums of a folder's files."""
     if path.is_dir():
-        files = {name: digest(file) for name, file in files_in(path).items()}
-        return hashlib.md5(json.dumps(files, sort_keys=True).encode()).hexdigest()
+        return _digest_of({name: digest(file) for name, file in files_in(path).items()})
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "md5").hexdigest()
+
+
+def _digest_of(files: dict[str, str]) -> str:
+    return hashlib.md5(json.dumps(files, sort_keys=True).encode()).hexdigest()
 
 
 def files_in(folder: Path) -> dict[str, Path]:

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from dvc_mlflow import expected, views
+from dvc_mlflow.repository import digest
 from tests.support.mlflow_reader import Reader
 
 AGREES = "MLflow agrees with DVC\n"
@@ -54,7 +55,8 @@ def test_get_started_with_meta(get_started, mirror):
         "    outs: [eval]\n",
         "    outs: [eval]\n    meta:\n      mlflow:\n        experiment: forest\n"
         "        names: {avg_prec.test: precision/test}\n        artifacts: [eval/plots]\n"
-        "        tags: {owner: me}\n        description: How good the forest is.\n",
+        "        tags: {owner: me}\n        description: How good the forest is.\n"
+        "        datasets: [{path: data/split, name: Split}, {path: data/split/train.csv, name: Train}]\n",
     )
     get_started.edit("dvc.yaml", "    outs: [data]\n", "    outs: [data]\n    meta: {mlflow: false}\n")
     assert mirror("sync").splitlines() == ["train: logged", "evaluate: logged"]
@@ -65,6 +67,9 @@ def test_get_started_with_meta(get_started, mirror):
         run.data.tags["owner"] == "me" and run.data.tags["mlflow.note.content"] == "How good the forest is."
     )
     assert run.info.experiment_id == reader.client.get_experiment_by_name("forest").experiment_id
+    held = {one.dataset.name: one.dataset.digest for one in run.inputs.dataset_inputs}
+    paths = {"Split": "data/split", "Train": "data/split/train.csv"}
+    assert held == {name: digest(get_started.folder / path)[:8] for name, path in paths.items()}
     assert reader.stages("prepare") == []
     assert mirror("check") == AGREES
 

@@ -90,8 +90,8 @@ def make(folder: Path, files: dict[str, str]) -> Repository:
 
 GET_STARTED = {
     "params.yaml": "prepare:\n  split: 0.20\n  seed: 20170428\ntrain:\n  n_est: 50\n  min_split: 1e-2\n",
-    "prepare.py": "import pathlib; pathlib.Path('data').mkdir(exist_ok=True)\n"
-    "pathlib.Path('data/prepared.csv').write_text('a,b\\n1,2\\n')\n",
+    "prepare.py": "import pathlib; pathlib.Path('data/split').mkdir(parents=True, exist_ok=True)\n"
+    "pathlib.Path('data/split/train.csv').write_text('a,b\\n1,2\\n')\n",
     "train.py": "import pathlib; pathlib.Path('model.pkl').write_bytes(b'weights')\n",
     "evaluate.py": """
 import csv, json, pathlib
