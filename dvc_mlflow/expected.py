@@ -211,16 +211,17 @@ class _Reader:
 
     def _add_metrics(self) -> None:
         contents = {one.file: _load(self._file(one.file)) for one in self._metrics()}
+        values: dict[str, dict[str, Any]] = {}
         for file, content in contents.items():
-            if not isinstance(content, dict):  # a number alone has the name of its file
-                contents[file] = {PurePosixPath(file).stem: content}
-        prefixes = _prefixes({file: set(_words_and_numbers(content)) for file, content in contents.items()})
-        for file, content in contents.items():
-            named = {prefixes[file] + key: value for key, value in _words_and_numbers(content).items()}
-            self._add(self.result, named.items())
+            named = content if isinstance(content, dict) else {PurePosixPath(file).stem: content}
+            values[file] = {key: one for key, one in flattened(named) if not isinstance(one, list)}
+        prefixes = _prefixes(values)
+        for file, own in values.items():
+            self._add(self.result, ((prefixes[file] + key, value) for key, value in own.items()))
         for one in self._metrics():
             if one.per:
-                held = contents[one.file].get(one.per.list)
+                content = contents[one.file]
+                held = content.get(one.per.list) if isinstance(content, dict) else None
                 if not isinstance(held, list) or not all(one.per.key in entry for entry in held):
                     accepted = f"a list {one.per.list!r} of objects that have {one.per.key!r}"
                     raise Unusable(f"meta.mlflow: {one.file}: per; accepted: {accepted}")
@@ -333,7 +334,7 @@ class _Reader:
             self.result.model_path = self._file(self._path(self.mapping.model.file))
 
 
-def _prefixes(names: abc.Mapping[str, set[str]]) -> dict[str, str]:
+def _prefixes(names: abc.Mapping[str, abc.Iterable[str]]) -> dict[str, str]:
     """Return, by file, the prefix of the names within it, so that two files may hold the same name.
 
     It is the part of the path in which these files differ. DVCLive's plots are named by their folder
@@ -345,7 +346,9 @@ def _prefixes(names: abc.Mapping[str, set[str]]) -> dict[str, str]:
         if live:
             prefixes[file] = "".join(f"{one}." for one in PurePosixPath(below).parts[:-1])
             continue
-        alike = [PurePosixPath(one).with_suffix("").parts for one, others in names.items() if own & others]
+        alike = [
+            PurePosixPath(one).with_suffix("").parts for one, others in names.items() if {*own} & {*others}
+        ]
         begin, end = (len(os.path.commonprefix([one[::way] for one in alike])) for way in (1, -1))
         parts = PurePosixPath(file).with_suffix("").parts
         prefixes[file] = "".join(f"{one}." for one in parts[begin : max(begin, len(parts) - end)])
@@ -369,10 +372,6 @@ def flattened(value: Any, prefix: str = "") -> abc.Iterator[tuple[str, Any]]:
             yield from flattened(inner, f"{prefix}{key}.")
     else:
         yield prefix.removesuffix("."), value
-
-
-def _words_and_numbers(content: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in flattened(content) if not isinstance(value, list)}
 
 
 def as_number(value: Any) -> float | None:
