@@ -40,10 +40,8 @@ def trace(place: Place, what: str, uri: str | None) -> str:
                 count = f"{len(begin)} run ids begin with it"
                 raise Unusable(f"{what}: no such file, and {count}; give a file or more of one id")
             found = [runs.get(begin[0].data.tags.get(PARENT), begin[0])]
-        texts = [
-            [f"{key:12}{value}" for key, value in _facts(store, place.root, repository, one)] for one in found
-        ]
-    return "\n\n".join("\n".join(lines) for lines in texts)
+        facts = [_facts(store, place.root, repository, one) for one in found]
+        return "\n\n".join("\n".join(f"{key:12}{value}" for key, value in lines) for lines in facts)
 
 
 def _outs(store: Store, run: Any) -> Outs:
