@@ -53,7 +53,9 @@ class _Constructor(SafeConstructor):
 
     def construct_mapping(self, node: Node, deep: bool = False) -> Any:
         for key, _ in node.value if isinstance(node, MappingNode) else ():
-            if isinstance(key, ScalarNode) and _kind(key) not in ("a str", "a merge"):
+            if not isinstance(key, ScalarNode):
+                raise _at(key, f"the key is {_kind(key)}, not text")
+            if _kind(key) not in ("a str", "a merge"):
                 name = _shortened(key.value)
                 raise _at(key, f'the key {name} is {_kind(key)}, not text; it needs quotes: "{name}"')
         return super().construct_mapping(node, deep)
@@ -64,7 +66,7 @@ def _at(node: Node, reason: str) -> InvalidParams:
 
 
 def _kind(node: Node) -> str:
-    kinds = {"int": "a number", "float": "a number", "bool": "a boolean", "null": "nothing"}
+    kinds = {"int": "a number", "float": "a number", "bool": "a boolean", "null": "nothing", "seq": "a list"}
     tag = str(node.tag).rpartition(":")[2]
     return kinds.get(tag, "a date" if tag == "timestamp" else f"a {tag}")
 

@@ -53,7 +53,7 @@ EDITS = {
     "boolean": ("epochs: 20", "epochs: true", "train.epochs: True is not accepted"),
     "base 60": ("epochs: 20", "epochs: 1:30", "train.epochs: '1:30' is not accepted"),
     "empty": ("epochs: 20", "epochs:", "train.epochs: None is not accepted"),
-    "a list as key": ("data: mnist", "data: mnist\n? [a]\n: 1", "('a',): ('a',) is not accepted"),
+    "a list as key": ("data: mnist", "data: mnist\n? [a]\n: 1", "line 12: the key is a list, not text"),
     "a long key": ("epochs: 20", f"? {'k' * 3000}\n  : 20", f"train.epochs: is missing|train.{'k' * 61}...: is"),
     "nested deeply": ("epochs: 20", f"epochs: {'[' * 600}{']' * 600}", "is not YAML: nested too deeply"),
     "nested by aliases": ("data: mnist", f"data: mnist\na0: &a0 {LIST}\n{ALIASES}", "a0: is not a known key"),
