@@ -194,8 +194,6 @@ def _copy_own(name: str, own: Any, folder: Path, given: str | None) -> RawDatase
     key, source = ("DATA_SOURCE", given) if given else (f"datasets.{name}.source", own.source)
     try:
         return copy_source(source, own.sha256, folder)
-    except InvalidData as reason:
-        raise UserError(f"{key}: {reason}") from None
     except Unavailable as reason:
         advice = "set DATA_SOURCE to a copy of it, or get the files by `dvc pull data/raw` from a remote"
         line = f"{key}: {public_url(source)}: {reason}"
