@@ -51,34 +51,7 @@ def test_too_many_images_in_params_yaml_exit_with_2(project, idx_folder, capsys)
     )
 
 
-def change(path, offset, value):
-    content = bytearray(path.read_bytes())
-    content[offset] = value
-    path.write_bytes(content)
-
-
-FAULTS = {
-    "wrong magic": (
-        "t10k-images-idx3-ubyte",
-        lambda path: change(path, 2, 9),
-        "bytes that begin with 0x00000903",
-    ),
-    "wrong dimensions": (
-        "t10k-images-idx3-ubyte",
-        lambda path: path.write_bytes(bytes([0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 14, 0, 0, 0, 56]) + bytes(784)),
-        "is uint8, 1 x 14 x 56; accepted: uint8, n x 28 x 28",
-    ),
-    "label 10": ("train-labels-idx1-ubyte", lambda path: change(path, 8, 10), "label 10 at position 0"),
-    "different counts": (
-        "train-labels-idx1-ubyte",
-        lambda path: shutil.copy(path.with_name("t10k-labels-idx1-ubyte"), path),
-        "has 200 labels; accepted: 800",
-    ),
-    "truncated array": (
-        "train-images-idx3-ubyte",
-        lambda path: os.truncate(path, 1000),
-        "is 1000 bytes long; accepted: ",
-    ),
+FAULTS = {  # each kind of damage is in tests/unit/descent/test_data.py
     "empty file": ("train-images-idx3-ubyte", lambda path: os.truncate(path, 0), "is 0 bytes"),
     "missing file": ("train-images-idx3-ubyte", lambda path: path.unlink(), "cannot be read: No such file"),
 }
