@@ -84,13 +84,6 @@ def train_sweep_run(settings: RunSettings, data: SweepData, emit: Callable[[dict
     return SweepRun(run.history, view, run.compile_seconds, run.epoch_seconds)
 
 
-def train_reference(settings: RunSettings, data: Any, emit: Callable[[dict], None]) -> np.ndarray:
-    """Train the run that spans the plane of a seed; return the plane."""
-    from descent.engine.training import train_run
-
-    return plane_of(train_run(settings, data, emit).trajectory)
-
-
 def reference_run(run: RunSettings, images: int) -> RunSettings:
     """Return the settings of the run that spans the plane of a run's seed and network."""
     return run._replace(

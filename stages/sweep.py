@@ -53,7 +53,7 @@ def _train(
     """Compute the planes of the runs in `without_plane`; then train the runs, and write each when it ends."""
     if not runs and not without_plane:
         return {}, []
-    from descent.engine.training import TensorData  # imports TensorFlow, only where there is a run to train
+    from descent.engine.training import TensorData, train_run  # imports TensorFlow, to train a run only
 
     runs, trained, failures = sweep.longest_first(runs, planes.images), {}, []
     epochs, tensors = sum(run.epochs for run in runs), TensorData(dataset)
@@ -63,9 +63,9 @@ def _train(
             bar.update(min(epoch["epoch"], 1))  # epoch 0 is before training
 
         references = [sweep.reference_run(run, planes.images) for run in without_plane]
-        found = parallel.run_all(client, sweep.train_reference, references, tensors)
-        for run, plane in zip(without_plane, found, strict=True):
-            planes.write(run, plane)
+        spanning = parallel.run_all(client, train_run, references, tensors)
+        for run, result in zip(without_plane, spanning, strict=True):
+            planes.write(run, sweep.plane_of(result.trajectory))
         spanned = {run.seed: plane for run in _one_per_seed(runs) if (plane := planes.read(run)) is not None}
         data = sweep.SweepData(tensors, spanned)
         for index, result in parallel.run_each(client, sweep.train_sweep_run, runs, data, on_epoch):
