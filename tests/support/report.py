@@ -1,20 +1,21 @@
 """A small report made by hand: any number of models, with words that try to become HTML or Markdown."""
 
+import itertools
 import re
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from descent.config import Params, Preprocess
 from descent.data import Dataset, Split
-from descent.metrics import EPOCH_METRICS
+from descent.metrics import METRICS
 from descent.report.captions import Caption
 from descent.report.format import markdown
 from descent.report.sentences import Answer, Contents, StudyTable
 from descent.report.tables import Tables
-from tests.support.results import make_params
+from tests.support.results import make_params, sweep_table
 
 QUESTION = "Which is best <script>alert(1)</script> | *really* [x](http://example.org) `y` $z$?"
 RATES = (0.001, 0.01, 0.1)
@@ -38,23 +39,26 @@ def example(models: int = 3, seeds: int = 2) -> Example:
     }
     studies = {"study": {"question": QUESTION, "models": names}}
     params = make_params(settings, range(seeds), EPOCHS, studies=studies)
+    comparison = pd.DataFrame(settings.values()).assign(study="study", model=names, optimizer="sgd")
+    comparison["status"] = [_status(name, names) for name in names]
+    comparison["updates"] = [(7 + place) * EPOCHS for place in range(models)]
+    true, predicted = np.divmod(np.arange(25), 5)
+    confusion = {"model": names[0], "true": true, "predicted": predicted}
+    mistakes = {"model": names[0], "image": [3, 7], "true": [3, 2], "predicted": [1, 4]}
+    corners = {"corner": range(4), "x": [-1.0, 5.0, 5.0, -1.0], "y": [-1.0, -1.0, 4.4, 4.4]}
+    surface = [pd.DataFrame(corners | {"region": n, "loss": loss}) for n, loss in enumerate((0.1, 2.0))]
+    accuracies = zip(itertools.product((8, 128), RATES), (0.84, 0.97, 0.1, 0.2, 0.9, 1.0), strict=True)
+    sweep = sweep_table(dict(accuracies), epochs=1, updates=7)
+    sweep.loc[sweep.validation_accuracy == 0.1, "status"] = "diverged"
     tables = Tables(
-        comparison=_comparison(settings),
+        comparison=comparison,
         history=_history(names, seeds),
         differences=pd.DataFrame(),
         trajectories=_trajectories(names),
-        surface=_surface(),
-        confusion=_confusion(names[0]),
-        mistakes=pd.DataFrame(
-            {
-                "model": names[0],
-                "image": [3, 7],
-                "true": [3, 2],
-                "predicted": [1, 4],
-                "probability": [0.9, 0.8],
-            }
-        ),
-        sweep=_sweep(),
+        surface=pd.concat(surface, ignore_index=True).assign(study="study"),
+        confusion=pd.DataFrame(confusion | {"images": np.where(true == predicted, 90, true)}),
+        mistakes=pd.DataFrame(mistakes | {"probability": [0.9, 0.8]}),
+        sweep=sweep,
     )
     random = np.random.default_rng(0)
     images = Split(random.integers(0, 255, (20, 14, 14), dtype=np.uint8), np.arange(20, dtype=np.uint8) % 5)
@@ -73,96 +77,25 @@ def _status(name: str, names: list[str]) -> str:
     return "diverged" if len(names) > 1 and name == names[-1] else "learned"
 
 
-def _comparison(settings: dict[str, dict[str, Any]]) -> pd.DataFrame:
-    rows = [
-        {
-            "study": "study",
-            "model": name,
-            "optimizer": "sgd",
-            "status": _status(name, list(settings)),
-            "updates": (7 + place) * EPOCHS,
-            **values,
-        }
-        for place, (name, values) in enumerate(settings.items())
-    ]
-    return pd.DataFrame(rows)
-
-
 def _history(names: list[str], seeds: int) -> pd.DataFrame:
     rows = []
-    for place, name in enumerate(names):
-        for seed in range(seeds):
-            for epoch in range(EPOCHS + 1):
-                value = (0.5 + 0.01 * (place + seed)) ** epoch
-                row = {metric.key: value for metric in EPOCH_METRICS} | {"distance": float(epoch)}
-                if _status(name, names) == "diverged" and epoch > 1:
-                    row |= {metric.key: np.nan for metric in EPOCH_METRICS if metric.scale == "log"}
-                rows.append(
-                    {"model": name, "seed": seed, "epoch": epoch, "updates": (7 + place) * epoch, **row}
-                )
+    for (place, name), seed, epoch in itertools.product(enumerate(names), range(seeds), range(EPOCHS + 1)):
+        row = {"model": name, "seed": seed, "epoch": epoch, "updates": (7 + place) * epoch}
+        row |= dict.fromkeys(METRICS, (0.5 + 0.01 * (place + seed)) ** epoch) | {"distance": float(epoch)}
+        if _status(name, names) == "diverged" and epoch > 1:
+            row |= {key: np.nan for key, metric in METRICS.items() if metric.scale == "log"}
+        rows.append(row)
     return pd.DataFrame(rows)
 
 
 def _trajectories(names: list[str]) -> pd.DataFrame:
-    rows = []
-    for place, name in enumerate(names):
+    epochs, tables = np.arange(EPOCHS + 1), []
+    for place, name in enumerate(names, 1):
         far = 1e25 if _status(name, names) == "diverged" else 1.0
-        for epoch in range(EPOCHS + 1):
-            x, y = far * epoch, 0.1 * (place + 1) * epoch
-            rows.append(
-                {
-                    "study": "study",
-                    "model": name,
-                    "epoch": epoch,
-                    "x": x,
-                    "y": y,
-                    "explained": 0.9,
-                }
-            )
-    return pd.DataFrame(rows)
-
-
-def _surface() -> pd.DataFrame:
-    corners = [(-1.0, -1.0), (5.0, -1.0), (5.0, 4.4), (-1.0, 4.4)]
-    rows = [
-        {"study": "study", "region": region, "corner": corner, "loss": loss, "x": x, "y": y}
-        for region, loss in enumerate((0.1, 2.0))
-        for corner, (x, y) in enumerate(corners)
-    ]
-    return pd.DataFrame(rows)
-
-
-def _confusion(name: str) -> pd.DataFrame:
-    true, predicted = np.divmod(np.arange(25), 5)
-    return pd.DataFrame(
-        {"model": name, "true": true, "predicted": predicted, "images": np.where(true == predicted, 90, true)}
-    )
-
-
-def _sweep() -> pd.DataFrame:
-    accuracy = {
-        (8, 0.001): 0.84,
-        (8, 0.01): 0.97,
-        (8, 0.1): 0.1,
-        (128, 0.001): 0.2,
-        (128, 0.01): 0.9,
-        (128, 0.1): 1.0,
-    }
-    rows = [
-        {
-            **{metric.key: 0.5 for metric in EPOCH_METRICS},
-            "batch_size": size,
-            "learning_rate": rate,
-            "optimizer": "sgd",
-            "seed": 0,
-            "epochs": 1,
-            "updates": 7,
-            "validation_accuracy": found,
-            "status": "diverged" if found == 0.1 else "learned",
-        }
-        for (size, rate), found in accuracy.items()
-    ]
-    return pd.DataFrame(rows)
+        tables.append(
+            pd.DataFrame({"model": name, "epoch": epochs, "x": far * epochs, "y": 0.1 * place * epochs})
+        )
+    return pd.concat(tables, ignore_index=True).assign(study="study", explained=0.9)
 
 
 def _contents(names: list[str]) -> Contents:
