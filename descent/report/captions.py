@@ -40,12 +40,7 @@ class Caption(NamedTuple):
 
 
 def captions(tables: Tables, studies: dict[str, pd.DataFrame], dataset: Dataset) -> dict[str, Caption]:
-    """Write the captions of all figures that can be drawn.
-
-    Args:
-        tables: The report's tables.
-        studies: The rows of the comparison of each study.
-        dataset: Names the classes.
+    """Write the captions of all figures that can be drawn; `studies` has the rows of the comparison of each.
 
     Returns:
         By the figure's name, in the order of the report: for each study `<study>-curves`, `<study>-movement`

@@ -136,6 +136,10 @@ def contents(params: Params, tables: Tables, dataset: Dataset) -> Contents:
     """Put the tables in words."""
     models = tables.comparison.drop_duplicates("model")
     studies = dict(iter(tables.comparison.groupby("study", sort=False)))
+    labels = {
+        row.model: row.model if row.status == "learned" else f"{row.model} ({row.status})"
+        for row in models.itertuples()
+    }
     return Contents(
         title(list(studies.values())),
         introduction(list(studies.values()), tables),
@@ -143,10 +147,7 @@ def contents(params: Params, tables: Tables, dataset: Dataset) -> Contents:
         [answer_study(name, study.question, studies[name], tables) for name, study in params.studies.items()],
         captions(tables, studies, dataset),
         method(params, models, tables, dataset),
-        {
-            row.model: row.model if row.status == "learned" else f"{row.model} ({row.status})"
-            for row in models.itertuples()
-        },
+        labels,
     )
 
 
@@ -444,16 +445,10 @@ def reasons(rows: pd.DataFrame, tables: Tables) -> list[str]:
 
 
 def reason(row: pd.Series, history: pd.DataFrame, rows: pd.DataFrame, matrix: pd.DataFrame) -> str:
-    """Say why a model came out as it did: the cause first, then the numbers.
+    """Say why a model came out as it did: the cause, compared with the study's `rows`, then the numbers.
 
     Losses are means over the seeds. Gradient norms and the distance from the start are medians, as in the
     charts: a mean of distances that differ by powers of ten says nothing.
-
-    Args:
-        row: The model's row of the comparison.
-        history: Its history.
-        rows: The study's rows of the comparison.
-        matrix: Its confusion matrix.
     """
     epochs, guessing = history.fillna({"distance": math.inf}).groupby("epoch"), guessing_loss(row.classes)
     first_loss, before, loss = epochs.train_loss.mean(skipna=False).iloc[[0, -2, -1]]
