@@ -229,11 +229,8 @@ def test_learning_rates_are_too_large_or_too_small_by_their_status():
     }
     rows = pd.concat([study(), study()], ignore_index=True).assign(**rates)
     text = introduced(rows)
-    assert text == (
-        "Of these learning rates, 0.1 performs best. 10 and 100 are too large (collapsed and diverged): the "
-        "steps overshoot the minimum, and training ends no better than guessing. 10⁻⁷ is too small (stalled): "
-        "with steps 1,000,000 times shorter than at 0.1, 10⁻⁷ would need about 1,000,000 times as many updates."
-    )
+    assert "10 and 100 are too large (collapsed and diverged)" in text
+    assert "10⁻⁷ is too small (stalled)" in text and "about 1,000,000 times as many updates" in text
     assert "too small" not in introduced(rows.iloc[1:])
     assert "too large" not in introduced(rows.iloc[:2])
     assert introduced(rows.assign(status="learned")) is None
@@ -257,11 +254,9 @@ def tuned(p_lead, status="learned", **changes):
 
 
 def test_settings_at_their_best_rates_tie_where_the_lead_may_be_chance():
-    assert tuned([np.nan, 0.2, 0.001]) == (
-        "With the best learning rate for each, batch sizes 8 and 128 tie: with 3 seeds, chance may have made "
-        "the lead of the best. They have 97.0 to 98.0\xa0% validation accuracy. 1,000 (full), which makes "
-        "fewer updates, is behind with 60.0\xa0%."
-    )
+    tie = tuned([np.nan, 0.2, 0.001])
+    assert "batch sizes 8 and 128 tie: with 3 seeds, chance" in tie and "have 97.0 to 98.0\xa0%" in tie
+    assert "1,000 (full), which makes fewer updates, is behind with 60.0\xa0%" in tie
     ahead = tuned([np.nan, 0.01, 0.001])
     assert "Even with the best learning rate for each, batch size 8 performs best: it has 98.0" in ahead
     assert "128 and 1,000 (full), which make fewer updates, are behind with 60.0 to 97.0" in ahead
@@ -287,13 +282,7 @@ def why(status, losses=(2.3, 1.0, 0.1), distances=(3.0,), predicted=(0, 1), **ch
 @pytest.mark.parametrize(
     ("status", "losses", "distances", "cause", "number"),
     [
-        (
-            "learned",
-            (2.3, 1.0, 0.1),
-            (3.0,),
-            "fewer updates than `a` by a factor of 10",
-            "from 2.30 to 0.100",
-        ),
+        ("learned", (2.3, 1.0, 0.1), (3.0,), "fewer updates than `a` by a factor of 10", "2.30 to 0.100"),
         ("undertrained", (2.3, 2.2, 2.0), (0.1,), "too few updates", "still falling"),
         ("undertrained", (2.3, 1.8, 2.0), (9.0,), "no steady progress", "it fell no longer"),
         ("stalled", (2.3, 2.2999, 2.2997), (1e-4,), "steps too small", "by -0.013 %"),
@@ -409,21 +398,17 @@ def test_terminal_has_a_table_of_at_most_78_columns_with_the_answer_above():
 
 def test_scaling_text_follows_the_exponent():
     def text(exponent, noise=(0, 0, 0)):
-        best = {size: 0.1 * (size / 32) ** exponent for size in (8, 32, 128)}
-        rates = np.geomspace(1e-3, 10, 41)
-        return captions.scaling_text(
-            sweep_table(
-                {
-                    (s, r): 0.9 - 0.01 * math.log(r / best[s] / math.exp(n)) ** 2
-                    for s, n in zip(best, noise, strict=True)
-                    for r in rates
-                }
-            )
-        )
+        best = {
+            size: 0.1 * (size / 32) ** exponent * math.exp(n)
+            for size, n in zip((8, 32, 128), noise, strict=True)
+        }
+        cells = {
+            (s, r): 0.9 - 0.01 * math.log(r / best[s]) ** 2 for s in best for r in np.geomspace(1e-3, 10, 41)
+        }
+        return captions.scaling_text(sweep_table(cells))
 
-    assert "from batch size 8 to 128" in text(0.5) and "rises as the batch size to the power of 0.50" in text(
-        0.5
-    )
+    rising = text(0.5)
+    assert "from batch size 8 to 128" in rising and "rises as the batch size to the power of 0.50" in rising
     assert "falls as the batch size to the power of −0.50" in text(-0.5)
     assert "no more than chance" in text(0, noise=(0, 1, 0.1))
     assert "does not show" in captions.scaling_text(sweep_table({(8, 0.1): 0.9, (8, 1.0): 0.8}))
@@ -461,11 +446,7 @@ def whole(folder, models, statuses, **params):
 
 
 def everything(contents):
-    texts = [
-        contents.title,
-        contents.network,
-        *contents.introduction,
-    ]
+    texts = [contents.title, contents.network, *contents.introduction]
     texts += [text for caption in contents.captions.values() for text in caption]
     for answer in contents.answers:
         texts += [answer.question, answer.headline, *answer.evidence, *answer.reasons, *answer.limits]
@@ -488,17 +469,11 @@ def test_forty_models_in_one_study_and_none_in_another(tmp_path):
     models = {name: {"learning_rate": 0.001 * (place + 1)} for place, name in enumerate(statuses)}
     found = whole(tmp_path, models | {"loose": {"activation": "tanh"}}, statuses | {"loose": "learned"},
                   studies={"a": {"question": "Which *rate*?", "models": list(models)}})  # fmt: skip
-    assert len(found.answers[0].reasons) == 41 - len(found.answers[0].models) and found.method["unused"] == [
-        "loose"
-    ]
-    assert found.answers[0].question == r"Which \*rate\*?"
-    assert list(found.captions) == [
-        "a-curves",
-        "a-movement",
-        "a-trajectories",
-        "sweep",
-        f"{found.answers[0].models[0]}-mistakes",
-    ]
+    [answer] = found.answers
+    assert len(answer.reasons) == 41 - len(answer.models) and found.method["unused"] == ["loose"]
+    assert answer.question == r"Which \*rate\*?"
+    names = ["a-curves", "a-movement", "a-trajectories", "sweep", f"{answer.models[0]}-mistakes"]
+    assert list(found.captions) == names
 
 
 def test_every_text_is_markdown_that_shows_the_models_names(tmp_path):
