@@ -69,8 +69,9 @@ repository:
 	  echo "git is missing: apt-get install git (Debian), brew install git (macOS)" >&2; exit 1; }
 	@why=$$(LC_ALL=C git rev-parse --git-dir 2>&1) || { case "$$why" in \
 	    *safe.directory*) \
-	      echo "this folder belongs to another user: git config --global --add safe.directory '$(CURDIR)'" ;; \
-	    *"not a git repository"*) echo "this folder is not a git repository, which DVC needs: git init" ;; \
+	      echo "this folder belongs to another user: git config --global --add safe.directory '$$PWD'" ;; \
+	    *"not a git repository (or"*) echo "this folder is not a git repository, which DVC needs: git init" ;; \
+	    *"not a git repository:"*) echo "git: $$why; where that was moved, git worktree repair helps, else a new clone" ;; \
 	    *) echo "git: $$why" ;; esac >&2; exit 1; }
 
 # $(INSTALLED) names the folder and the Python that .venv was made for. A folder that was moved, another PYTHON or one
@@ -90,7 +91,9 @@ $(INSTALLED): requirements.txt pyproject.toml $(STALE) | repository
 	    echo "Python 3.11, 3.12 or 3.13 with venv is needed, not '$(PYTHON)': make PYTHON=/path/to/python3.12," \
 	      "or apt-get install python3-venv (Debian)" >&2; exit 1; }; \
 	  echo "Setting up $(VENV) with $$('$(PYTHON)' -V)" && \
-	  '$(PYTHON)' -m venv $(VENV) --clear && \
+	  { test -d $(VENV) || { rm -f $(VENV) && mkdir $(VENV); }; } && \
+	  '$(PYTHON)' -m venv --clear --without-pip "$$(cd $(VENV) && pwd -P)" && \
+	  $(VENV)/bin/python -I -m ensurepip --default-pip >/dev/null && \
 	  sed -n '/^uv==/,/[^\\]$$/p' requirements.txt > $(VENV)/uv.txt && \
 	  $(PIP) --require-hashes -r $(VENV)/uv.txt && \
 	  { $(UV) pip sync --quiet --python $(VENV)/bin/python --require-hashes requirements.txt || { \

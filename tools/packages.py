@@ -26,10 +26,10 @@ TRUE = ("1", "true", "t", "yes", "y", "on")
 def pip_settings() -> dict[str, str]:
     """Merge the configuration files and variables of pip as `pip install` does; those of the connection."""
     command = [sys.executable, "-m", "pip", "config", "list"]
-    audible = os.environ | {"PIP_QUIET": "0"}  # else it lists nothing
-    listed = subprocess.run(
-        command, check=True, stdout=subprocess.PIPE, text=True, encoding="utf-8", env=audible
-    )
+    whole = os.environ | {"PIP_QUIET": "0", "PIP_USER": "0"}  # else it lists nothing, or the user's file alone
+    listed = subprocess.run(command, stdout=subprocess.PIPE, text=True, encoding="utf-8", env=whole)
+    if listed.returncode:
+        sys.exit(listed.stdout.strip() or listed.returncode)  # pip says some errors here, others on stderr
     settings: dict[str, dict[str, str]] = {section: {} for section in SECTIONS}
     for line in listed.stdout.splitlines():
         name, _, value = line.partition("=")
@@ -109,8 +109,13 @@ def main() -> None:
     else:
         environment |= uv_variables(pip, os.environ)
         arguments += ["--no-index"] * (pip.get("no-index", "").lower() in TRUE)  # uv has no variable for it
-    program = os.path.join(os.path.dirname(sys.executable), tool)
-    os.execve(program, [program, *arguments], environment)
+    program = [os.path.join(os.path.dirname(sys.executable), "uv")]
+    if tool == "pip":
+        program = [sys.executable, "-m", "pip"]  # its script fails in a folder with a $ or a quotation mark
+    try:
+        os.execve(program[0], [*program, *arguments], environment)
+    except OSError as error:  # a file system mounted with noexec
+        sys.exit(f"{program[0]}: {error.strerror}; .venv may be a link to a folder where programs may run")
 
 
 if __name__ == "__main__":

@@ -213,9 +213,15 @@ def test_index_in_variable_serves_every_package(project, index):
 
 
 def test_index_in_pip_conf_serves_every_package(project, index):
-    variables = pip_conf(project, index_url=f"http://{index.address}/simple")
+    variables = pip_conf(project, index_url=f"http://{index.address}/simple", user="true")
     project.check_installed(project.make(".venv/installed", **variables))
     assert {"/simple/uv/", "/simple/leaf/"} <= set(index.asked)
+
+
+def test_pip_conf_that_pip_rejects_is_named_without_a_traceback(project):
+    done = project.make(".venv/installed", **pip_conf(project, index_url="a\nindex-url = b"))
+    assert done.returncode != 0
+    assert "pip.conf" in done.stdout and "Traceback" not in done.stdout
 
 
 def test_extra_index_serves_what_the_first_one_lacks(project, index, serve, tmp_path):
@@ -383,11 +389,18 @@ def test_set_up_is_repeated_only_where_it_must(project, index):
     assert "Setting up" in project.make(".venv/installed", **variables).stdout
     project.check_importable()
 
-    project.folder = project.folder.rename(project.folder.with_name("moved"))
+    project.folder = project.folder.rename(project.folder.with_name("moved 'to' \"$HOME\""))
     assert "Setting up" in project.make(".venv/installed", **variables).stdout
 
+    (project.folder / ".venv").rename(project.folder.with_name("elsewhere"))
+    (project.folder / ".venv").symlink_to("../elsewhere")
     (project.folder / ".venv/bin/python").unlink()  # the Python that it was made from is gone
     (project.folder / ".venv/bin/python").symlink_to("/nonexistent/python3")
+    assert "Setting up" in project.make(".venv/installed", **variables).stdout
+    project.check_importable()
+    assert (project.folder / ".venv").is_symlink()
+
+    shutil.rmtree(project.folder.with_name("elsewhere"))
     assert "Setting up" in project.make(".venv/installed", **variables).stdout
     project.check_importable()
 
