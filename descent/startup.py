@@ -15,24 +15,33 @@ from typing import Any, BinaryIO, TextIO, cast
 SIMILAR = str.maketrans({"±": "+-", "×": "x", "·": ".", "–": "-", "−": "-", "→": "->", "…": "...", "✕": "x"})
 SUPERSCRIPTS = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
 
-OTHER_PYTHON = ("PYTHONSAFEPATH", "PYTHONINSPECT", "PYTHONOPTIMIZE", "PYTHONWARNINGS")
+OTHER_PYTHON = ("PYTHONSAFEPATH", "PYTHONINSPECT", "PYTHONOPTIMIZE", "PYTHONWARNINGS", "PYTHONDEVMODE")
 """Python reads them when it starts: a stage starts again without them.
 
 The first keeps it from importing what is in its working directory: in the temporary folder of a DVC
 experiment, or in a second clone, that is the code whose results are recorded. With the second it waits for
 input after an error; libraries fail with the others.
 """
-OTHER_REPOSITORY = (
-    "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY", "GIT_NAMESPACE",
-)  # fmt: skip
+OTHER_REPOSITORY = tuple(
+    f"GIT_{name}" for name in "DIR WORK_TREE INDEX_FILE COMMON_DIR OBJECT_DIRECTORY NAMESPACE".split()
+)
 """Set in git's hooks: they would have git read another repository than that of the working directory."""
-OTHER_BITS = ("TF_", "XLA_", "KERAS_", "NPY_DISABLE_CPU", "NPY_ENABLE_CPU", "OPENBLAS_CORETYPE")
+OTHER_BITS = (
+    "TF_",
+    "XLA_",
+    "KERAS_",
+    "DNNL_",  # oneDNN multiplies XLA's matrices
+    "ONEDNN_",
+    "NPY_DISABLE_CPU_FEATURES",
+    "NPY_ENABLE_CPU_FEATURES",
+    "OPENBLAS_CORETYPE",
+)
 """Beginnings of the names of variables with which TensorFlow and NumPy compute otherwise or not at all.
 
 descent/engine/backend.py removes those of TensorFlow as well, for the workers of a cluster.
 """
 
-OTHER_KERNELS = tuple(f"JUPYTER_{name}" for name in ("PATH", "DATA_DIR", "CONFIG_DIR", "CONFIG_PATH"))
+OTHER_KERNELS = ("IPYTHONDIR", *(f"JUPYTER_{one}" for one in ("PATH", "DATA_DIR", "CONFIG_DIR", "CONFIG_PATH")))
 """The notebook runs in the stage's own Python, whatever is installed elsewhere."""
 
 

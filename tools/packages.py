@@ -26,7 +26,7 @@ TRUE = ("1", "true", "t", "yes", "y", "on")
 def pip_settings() -> dict[str, str]:
     """Merge the configuration files and variables of pip as `pip install` does; those of the connection."""
     command = [sys.executable, "-m", "pip", "config", "list"]
-    whole = os.environ | {"PIP_QUIET": "0", "PIP_USER": "0"}  # else it lists nothing, or the user's file alone
+    whole = os.environ | {"PIP_QUIET": "0", "PIP_USER": "0"}  # else nothing, or the user's file alone
     listed = subprocess.run(command, stdout=subprocess.PIPE, text=True, encoding="utf-8", env=whole)
     if listed.returncode:
         sys.exit(listed.stdout.strip() or listed.returncode)  # pip says some errors here, others on stderr

@@ -7,7 +7,9 @@ import sys
 from tests.support.small_params import ROOT
 
 REMOVED = {
+    "DNNL_MAX_CPU_ISA": "SSE41",
     "GIT_DIR": "/nonexistent",
+    "IPYTHONDIR": "/nonexistent",
     "JUPYTER_PATH": "/nonexistent",
     "NPY_DISABLE_CPU_FEATURES": "AVX2",
     "OPENBLAS_CORETYPE": "Prescott",
