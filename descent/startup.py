@@ -41,7 +41,10 @@ OTHER_BITS = (
 descent/engine/backend.py removes those of TensorFlow as well, for the workers of a cluster.
 """
 
-OTHER_KERNELS = ("IPYTHONDIR", *(f"JUPYTER_{one}" for one in ("PATH", "DATA_DIR", "CONFIG_DIR", "CONFIG_PATH")))
+OTHER_KERNELS = (
+    "IPYTHONDIR",
+    *(f"JUPYTER_{one}" for one in ("PATH", "DATA_DIR", "CONFIG_DIR", "CONFIG_PATH")),
+)
 """The notebook runs in the stage's own Python, whatever is installed elsewhere."""
 
 

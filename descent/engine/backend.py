@@ -20,7 +20,7 @@ ENVIRONMENT = {
 }
 for _name in list(os.environ):
     # Any of these may change last bits, and TensorFlow aborts without a word on a flag that it does not know.
-    if _name.startswith(("TF_", "XLA_", "KERAS_")) and not _name.startswith("TF_CPP_"):
+    if _name.startswith(("TF_", "XLA_", "KERAS_", "DNNL_", "ONEDNN_")) and not _name.startswith("TF_CPP_"):
         del os.environ[_name]
 os.environ |= ENVIRONMENT
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # warnings and errors are still shown
