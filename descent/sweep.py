@@ -250,12 +250,11 @@ class PlaneCache(NamedTuple):
         """Write the plane of a run."""
         write_array(self.path(run), plane)
 
-    def keep_only(self, runs: Sequence[RunSettings]) -> None:
-        """Remove the planes of other runs."""
-        kept = {self.path(run) for run in runs}
-        for path in self.folder.glob("*.npy"):
-            if path not in kept:
-                path.unlink()
+
+def keep_only(cache: RunCache | PlaneCache, runs: Sequence[RunSettings]) -> None:
+    """Remove the files of other runs, so that what is there follows from params.yaml alone."""
+    for path in set(cache.folder.glob("*.*")) - {cache.path(run) for run in runs}:
+        path.unlink()
 
 
 def open_cache(dataset: Any, folder: Path) -> RunCache:

@@ -28,10 +28,11 @@ def main() -> None:
     without_plane = [run for run in _one_per_seed(runs) if run.seed not in kept or planes.read(run) is None]
     with process.interruptible(), process.exclusive_writer(cache.folder), dvc_mlflow.live() as live:
         trained, failures = _train(new, dataset, cache, planes, without_plane, live)
-        planes.keep_only(runs)
         timed = [(str(run), result) for run, result in trained.items()]
         seconds = write_timing(paths.timing("sweep"), started, timed)
         if not failures:
+            sweep.keep_only(cache, runs)
+            sweep.keep_only(planes, runs)
             table = sweep.table(runs, cache, images, dataset.classes)
             write_table(paths.SWEEP_TABLE, table)
             write_json(paths.RATES, rates.tuned_rates(table, params.tuned_rows()))

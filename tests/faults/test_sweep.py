@@ -93,7 +93,7 @@ def test_a_larger_grid_trains_its_new_runs_and_a_smaller_one_none(project):
     assert before.items() <= finished(project).items()
     write_grid(project)
     main()
-    assert trained_now(project) == []
+    assert trained_now(project) == [] and finished(project) == before
     pd.testing.assert_frame_equal(pd.read_csv(paths.SWEEP_TABLE), first)
 
 

@@ -201,7 +201,7 @@ def test_planes_of_other_runs_are_removed(cache, tmp_path):
     plane = np.eye(3, dtype=np.float32)
     for seed in (0, 1):
         planes.write(RUN._replace(seed=seed), plane)
-    planes.keep_only([RUN._replace(batch_size=3, learning_rate=7.0)])
+    sweep.keep_only(planes, [RUN._replace(batch_size=3, learning_rate=7.0)])
     np.testing.assert_array_equal(planes.read(RUN), plane)
     assert planes.read(RUN._replace(seed=1)) is None
     assert planes.path(RUN) == planes.path(RUN._replace(batch_size=9, optimizer="adam", constants=()))
