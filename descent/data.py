@@ -22,7 +22,7 @@ from descent.errors import UsageError, UserError
 from descent.files import write_array, write_json
 
 NPZ = "images.npz"
-"""The file in data/raw/ of a dataset that is no IDX files."""
+"""The file in data/raw/ of a dataset that is not IDX files."""
 
 NPZ_ARRAYS = ["images", "labels", "test_images", "test_labels"]
 
@@ -234,7 +234,7 @@ def read_folder(source: Path | IO[bytes], place: str) -> dict[str, bytes]:
             found[parts] = read()
     if strangers:
         some = ", ".join(map(repr, sorted(strangers)[:5])) + ", ..." * (len(strangers) > 5)
-        are = "is no image" if len(strangers) == 1 else f"are {len(strangers)} files that are no images"
+        are = "is not an image" if len(strangers) == 1 else f"are {len(strangers)} files that are not images"
         raise _rejected(place, f"{some} {are}", "PNG and JPEG files in subfolders")
     if not found:
         raise _rejected(place, "has no image", "a subfolder of PNG or JPEG files for each class")

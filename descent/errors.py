@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 
 class UserError(Exception):
-    """An error that is no bug; its text says what was wrong, with its value, and what is accepted."""
+    """An expected error; its text says what was wrong, with its value, and what is accepted."""
 
 
 class UsageError(UserError):

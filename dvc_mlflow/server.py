@@ -30,7 +30,7 @@ database_uri = sqlite:///{users}
 authorization_function = mlflow.server.auth:authenticate_request_basic_auth
 auth_cache_ttl_seconds = 60
 """
-"""For MLflow's app basic-auth: who has an account may log. Without the cache each request costs a hash."""
+"""For MLflow's app basic-auth: each account may log. Without the cache each request costs a hash."""
 INVITATION = """MLflow answers at {url}
 It asks for a password. To log here:
   export MLFLOW_TRACKING_URI={url}

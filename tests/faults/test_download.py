@@ -49,7 +49,7 @@ def project(tmp_path, idx_folder, monkeypatch):
     """A working directory with a params.yaml for the small dataset, and no source outside this machine."""
     write_params(tmp_path, idx_folder)
     monkeypatch.chdir(tmp_path)
-    for name in ("DATA_SOURCE", "MNIST_SOURCE", "PIP_CERT"):
+    for name in ("DATA_SOURCE", "PIP_CERT"):
         monkeypatch.delenv(name, raising=False)
     return tmp_path
 

@@ -18,7 +18,6 @@ NOBODY = "127.0.0.1:9"
 """Nobody listens at the port of the protocol `discard`."""
 
 PLANTED = {
-    "MNIST_SOURCE": f"https://user:{SECRET}@{NOBODY}/mnist/?key={SECRET}",
     "DATA_SOURCE": f"https://user:{SECRET}@{NOBODY}/mnist/?key={SECRET}",
     "PIP_INDEX_URL": f"https://user:{SECRET}@{NOBODY}/simple/",
     "DASK_SCHEDULER_ADDRESS": f"tcp://user:{SECRET}@{NOBODY}",

@@ -18,7 +18,7 @@ class Project:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        outside = ("DVC_", "MLFLOW_", "DASK_", "DATA_SOURCE", "MNIST_SOURCE")
+        outside = ("DVC_", "MLFLOW_", "DASK_", "DATA_SOURCE")
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith(outside)},
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",

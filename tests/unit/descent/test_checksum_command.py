@@ -26,11 +26,11 @@ def rejection() -> str:
 
 def test_files_that_are_no_images_are_named_together(photos):
     (photos / "notes.txt").write_text("x")
-    assert rejection() == "my-photos: 'notes.txt' is no image; accepted: PNG and JPEG files in subfolders"
+    assert rejection() == "my-photos: 'notes.txt' is not an image; accepted: PNG and JPEG files in subfolders"
     for number in range(6):
         (photos / "class 0" / f"{number}.gif").write_bytes(b"GIF89a")
     names = ", ".join(f"'class 0/{number}.gif'" for number in range(5))
-    assert rejection().startswith(f"my-photos: {names}, ... are 7 files that are no images; accepted: ")
+    assert rejection().startswith(f"my-photos: {names}, ... are 7 files that are not images; accepted: ")
 
 
 def test_an_image_of_another_size_is_named_by_its_folder(photos):

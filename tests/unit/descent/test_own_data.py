@@ -229,7 +229,7 @@ def rejected(source, tmp_path, **values) -> str:
 
 
 FOLDER_FAULTS = {
-    "a text": (lambda folder: (folder / "cross" / "a.txt").write_text("x"), "'cross/a.txt' is no image"),
+    "a text": (lambda folder: (folder / "cross" / "a.txt").write_text("x"), "'cross/a.txt' is not an image"),
     "no class": (
         lambda folder: (folder / "a.png").write_bytes(png(IMAGES[0])),
         "'a.png' is not in the subfolder",
