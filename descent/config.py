@@ -5,7 +5,7 @@ import itertools
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
@@ -427,14 +427,11 @@ def with_tuned(params: Params, path: Path = paths.RATES) -> Params:
 
 def own_dataset_entry(source: str, checksum: str, test_images: int | None) -> str:
     """Return the lines of params.yaml for a dataset of your own, as DVC would write them."""
-    stem = re.split(r"[?#]", source)[0].rstrip("/").rpartition("/")[2].partition(".")[0]
+    stem = PurePosixPath(public_url(source)).name.partition(".")[0]
     name = re.sub(r"[^A-Za-z0-9_-]+", "_", stem).strip("_-")[:64] or "images"
     name = f"my_{name}"[:64] if name in KNOWN else name
-    entry: dict[str, str | int] = {
-        "title": re.sub("[_-]+", " ", name).capitalize(),
-        "source": source,
-        "sha256": checksum,
-    }
+    title = re.sub("[_-]+", " ", name).capitalize()
+    entry: dict[str, str | int] = {"title": title, "source": source, "sha256": checksum}
     if test_images:
         entry["test_images"] = test_images
     yaml, text = YAML(), io.StringIO()

@@ -401,17 +401,15 @@ def _copy_body(client: requests.Session, url: str, file: IO[bytes], limits: Limi
     with client.get(url, stream=True, timeout=TIMEOUTS_S) as response:
         response.raise_for_status()
         announced = response.raw.length_remaining or 0
-        with tqdm(
-            desc=title, total=announced or None, unit="B", unit_scale=True, leave=False, disable=None
-        ) as bar:
-            while announced <= limits.bytes >= size and (
-                chunk := response.raw.read1(2**16, decode_content=False)
-            ):
+        options = {"unit": "B", "unit_scale": True, "leave": False, "disable": None}
+        with tqdm(desc=title, total=announced or None, **options) as bar:
+            while max(size, announced) <= limits.bytes:
+                chunk = response.raw.read1(2**16, decode_content=False)
+                if not chunk:
+                    return response
                 size += file.write(chunk)
                 bar.update(len(chunk))
-        if max(size, announced) > limits.bytes:
-            raise Unavailable(f"larger than {limits.bytes:,} bytes")
-        return response
+        raise Unavailable(f"larger than {limits.bytes:,} bytes")
 
 
 @contextmanager
