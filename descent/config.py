@@ -336,8 +336,7 @@ class Params(Section):
 
     def with_rates(self, rates: Mapping[str, float]) -> "Params":
         """Return params with the tuned models among the models, at these learning rates by name."""
-        rows = self.tuned_rows()
-        tuned = {name: self._cell(*row, rates[name]) for name, row in rows.items()}
+        tuned = {name: self._cell(*row, rates[name]) for name, row in self.tuned_rows().items()}
         return self.model_copy(update={"models": self.models | tuned})
 
     def tuned_rows(self) -> dict[str, tuple[str, int]]:

@@ -83,9 +83,6 @@ def connect() -> Iterator[Client]:
     """Connect to the cluster at DASK_SCHEDULER_ADDRESS or, without one, start a thread per processor.
 
     Threads suffice here because TensorFlow releases the interpreter lock while it computes.
-
-    Raises:
-        ClusterUnavailable: If no scheduler answers, or versions of libraries differ.
     """
     for name in ("distributed", "distributed.client", "distributed.gc"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)  # errors are raised, as one line
@@ -184,9 +181,6 @@ def run_each(
 
     Yields:
         (index, result or Failure), as each run ends.
-
-    Raises:
-        ClusterUnavailable: If the connection to the scheduler is lost.
     """
     name, topic = uuid.uuid4().hex, client.id  # Dask clears this topic when the client has gone
     happened: queue.SimpleQueue = queue.SimpleQueue()
@@ -237,9 +231,7 @@ def run_all(
 ) -> list[Any]:
     """Compute all runs as `run_each` does; return their results in the order of the tasks.
 
-    Raises:
-        RunsFailed: If runs failed, when all have ended.
-        ClusterUnavailable: If the connection to the scheduler is lost.
+    Failures are raised together, as RunsFailed, when all runs have ended.
     """
     outcomes = dict(run_each(client, function, tasks, shared, on_event))
     results = [outcomes[index] for index in range(len(tasks))]

@@ -84,13 +84,10 @@ def _top(three: pd.DataFrame) -> float:
 
 
 def scaling(rates: pd.DataFrame) -> Scaling | None:
-    """Fit a power law to the `best_rates` of one optimizer by least squares.
+    """Fit a power law to the `best_rates` of one optimizer by least squares; None for fewer than two sizes.
 
     Only batch sizes that learned and whose best rate lies inside the grid count: with a handful of
     updates the largest rate that does no harm is the best one, whatever the batch size.
-
-    Returns:
-        None if fewer than two batch sizes are left.
     """
     inside = rates[rates.refined.notna() & (rates.status == "learned")]
     if len(inside) < 2:
