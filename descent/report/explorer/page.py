@@ -1,10 +1,11 @@
 """The explorer as one HTML file: its modules, style and data inlined."""
 
-import json
 import re
-from html import escape
 from pathlib import Path
 from typing import Any
+
+from jinja2 import Environment, FileSystemLoader
+from markupsafe import Markup
 
 from descent.report.charts import css_colors
 
@@ -22,21 +23,14 @@ EXPORT = re.compile(r"^export (?=(?:function|const|class) (\w+))", re.MULTILINE)
 
 def page(content: dict[str, Any]) -> str:
     """Render the page from `content.content`."""
-    title = f"{content['title']}: gradient descent to play with".removeprefix(": ")
-    parts = {
-        "title": escape(title),
-        "style": css_colors() + (FOLDER / "explorer.css").read_text(encoding="utf-8"),
-        "data": embedded(content),
-        "script": script(),
-    }
-    template = (FOLDER / "index.html").read_text(encoding="utf-8")
-    return re.sub(r"\{\{ (\w+) \}\}", lambda found: parts[found[1]], template)
-
-
-def embedded(content: Any) -> str:
-    """Return strict JSON that is safe inside a script element."""
-    text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+    environment = Environment(loader=FileSystemLoader(FOLDER), autoescape=True)
+    environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "allow_nan": False}
+    return environment.get_template("index.html").render(
+        title=f"{content['title']}: gradient descent to play with".removeprefix(": "),
+        style=Markup(css_colors() + (FOLDER / "explorer.css").read_text(encoding="utf-8")),
+        content=content,
+        script=Markup(script()),
+    )
 
 
 def script() -> str:
