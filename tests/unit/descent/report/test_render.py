@@ -151,18 +151,6 @@ def test_data_of_the_page_is_strict_json(written):
     assert "study-curves-0" in charts and all(spec["description"] for spec in charts.values())
 
 
-@pytest.mark.slow  # 40 models in every figure, drawn in two themes
-def test_forty_models_are_all_named_and_figures_keep_their_width(written, tmp_path):
-    made = example(models=40)
-    names, figures = list(made.params.models), render.figures(*made)
-    render.write_figures(tmp_path, figures.values(), names)
-    assert svg_widths(tmp_path) == pytest.approx(svg_widths(written / "figures"), rel=0.1)
-    curves = (tmp_path / "study-curves.svg").read_text()
-    assert [name for name in names[:-1] if f">{name}<" not in curves] == []
-    page = render.report_page(made.contents, figures, names)
-    assert [name for name in names if f'data-model="{name}"' not in page] == []
-
-
 @pytest.mark.slow  # every figure once more
 def test_long_names_of_models_do_not_widen_a_figure(written, tmp_path):
     made = example()
@@ -188,12 +176,6 @@ def test_the_sweep_of_two_optimizers_names_the_models_of_both(tmp_path):
         *made.params.models,
     ):
         assert picture.count(f">{words}<") == 1, words
-
-
-@pytest.mark.slow  # every figure once more
-def test_one_model_with_one_seed_is_rendered(tmp_path):
-    render.write_report(*example(models=1, seeds=1), tmp_path)
-    assert "figures/study-curves.svg" in (tmp_path / "report.md").read_text()
 
 
 def test_a_study_without_trajectories_says_so():

@@ -11,7 +11,7 @@ from sklearn.metrics import confusion_matrix
 from descent.metrics import FINAL_METRICS
 from descent.report import sentences, tables
 from descent.report.tables import InvalidResults
-from tests.support.results import CLASSES, OUTCOMES, SWEEP, make_params, noise_dataset, write_model
+from tests.support.results import CLASSES, SWEEP, make_params, noise_dataset, write_model
 
 MODELS = {
     "good": {"batch_size": 8},
@@ -202,16 +202,6 @@ def test_results_of_other_seeds_are_rejected(tmp_path):
     write_model(tmp_path / "good", make_params({"good": {}}, seeds=[9]), "good", "learned")
     with pytest.raises(InvalidResults, match=r"seeds \[9\]; accepted: \[0, 1, 2\]"):
         tables.read_results(make_params({"good": {}}), tmp_path)
-
-
-@pytest.mark.parametrize("status", OUTCOMES)
-def test_one_model_with_one_seed_and_one_epoch_has_tables(status, tmp_path):
-    params = make_params({"only": {"batch_size": "full"}}, seeds=[3], epochs=1)
-    write_model(tmp_path / "only", params, "only", status)
-    found = tables.compute(params, tables.read_results(params, tmp_path), noise_dataset(), SWEEP)
-    tables.write_tables(found, tmp_path)
-    SWEEP.to_csv(tmp_path / "sweep.csv", index=False)
-    assert len(found.comparison) == 1 and found.differences.empty
 
 
 def test_tuned_models_are_compared_with_others_over_the_seeds_that_both_have(tmp_path):
