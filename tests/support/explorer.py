@@ -12,11 +12,10 @@ from descent import sweep
 from descent.config import Params
 from descent.data import Dataset, Split
 from descent.engine.settings import RunSettings
-from descent.metrics import EPOCH_METRICS
 from descent.report import tables
 from descent.report.explorer.content import class_probabilities, content, pixels
 from descent.report.explorer.page import page
-from tests.support.results import OUTCOMES, SWEEP, make_params, write_model
+from tests.support.results import OUTCOMES, SWEEP, make_params, run_history, write_model
 
 GRID = {"batch_sizes": [2, 8, "full"], "learning_rates": [1.0e-7, 0.1, 10.0], "seeds": [0], "epochs": 3}
 ENDS = {1e-7: "stalled", 0.1: "learned", 10.0: "diverged"}
@@ -138,24 +137,10 @@ def random_layers(shape: Sequence[int], random: np.random.Generator, scale: floa
 def write_run(run: RunSettings, dataset: Dataset, runs: sweep.RunCache, planes: sweep.PlaneCache) -> None:
     """Write a finished run of the sweep, and its plane."""
     end = ENDS.get(run.learning_rate, "learned")
-    loss, accuracy, distance = OUTCOMES[end]
-    epochs = sweep.view_epochs(run.epochs)
-    random, guessing = np.random.default_rng(run.batch_size), np.log(dataset.classes)
-    history = [
-        dict.fromkeys((metric.key for metric in EPOCH_METRICS), 1.0)
-        | {
-            "epoch": epoch,
-            "updates": epoch * run.updates_per_epoch(len(dataset.train.labels)),
-            **{
-                f"{split}_loss": guessing * (1.03 + (loss - 1.03) * share)
-                for split in ("train", "validation")
-            },
-            **{f"{split}_accuracy": 0.2 + (accuracy - 0.2) * share for split in ("train", "validation")},
-            "distance": distance * share,
-        }
-        for epoch in range(run.epochs + 1)
-        for share in [epoch / run.epochs]
-    ]
+    _, accuracy, distance = OUTCOMES[end]
+    epochs, random = sweep.view_epochs(run.epochs), np.random.default_rng(run.batch_size)
+    updates = run.updates_per_epoch(len(dataset.train.labels))
+    history = run_history(end, run.epochs, updates, dataset.classes).to_dict("records")
     labels = dataset.test.labels[sweep.view_rows(len(dataset.test.labels))].astype(int)
     guesses = random.integers(0, dataset.classes, (len(epochs), len(labels)))
     known = random.random((len(epochs), len(labels))) < np.linspace(0.2, accuracy, len(epochs))[:, None]

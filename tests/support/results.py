@@ -15,7 +15,6 @@ from descent.results import best_seed, status, worst_status
 from tests.support.small_params import ROOT
 
 CLASSES, HEIGHT, WIDTH, IMAGES = 5, 6, 4, 40
-GUESSING = np.log(CLASSES)
 
 OUTCOMES = {
     # final training loss relative to guessing, final accuracy, distance from the start
@@ -56,6 +55,21 @@ def make_params(
     return Params.model_validate(given | sections)
 
 
+def run_history(
+    outcome: str, epochs: int, updates: int, classes: int = CLASSES, accuracy: float | None = None
+) -> pd.DataFrame:
+    """Make the history of a run of so many updates an epoch that ends with an outcome."""
+    loss, usual, distance = OUTCOMES[outcome]
+    history = pd.DataFrame({metric.key: 1.0 for metric in EPOCH_METRICS}, index=range(epochs + 1))
+    history.insert(0, "epoch", history.index)
+    share = history.epoch / epochs
+    history["updates"] = history.epoch * updates
+    for key in ("train", "validation"):
+        history[f"{key}_loss"] = np.log(classes) * (1.03 + (loss - 1.03) * share)
+        history[f"{key}_accuracy"] = 0.2 + ((usual if accuracy is None else accuracy) - 0.2) * share
+    return history.assign(distance=distance * share)
+
+
 def write_model(
     folder: Path, params: Params, name: str, outcome: str, accuracies: Sequence[float] | None = None
 ) -> None:
@@ -67,14 +81,7 @@ def write_model(
     runs, tables = [], []
     for place, seed in enumerate(seeds):
         end = accuracies[place] if accuracies else accuracy + place / 1000
-        history = pd.DataFrame({metric.key: 1.0 for metric in EPOCH_METRICS}, index=range(epochs + 1))
-        history.insert(0, "epoch", history.index)
-        share = history.epoch / epochs
-        history["updates"] = history.epoch * updates
-        for key in ("train", "validation"):
-            history[f"{key}_loss"] = GUESSING * (1.03 + (loss - 1.03) * share)
-            history[f"{key}_accuracy"] = 0.2 + (end - 0.2) * share
-        history["distance"] = distance * share
+        history = run_history(outcome, epochs, updates, accuracy=end)
         tables.append(history.assign(seed=seed))
         last = history.iloc[-1].to_dict() | {"test_loss": loss, "test_accuracy": end}
         word = status(history.to_dict("records"), CLASSES)
