@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import re
+import shlex
 import shutil
 import sqlite3
 import threading
@@ -34,8 +35,23 @@ UPLOAD_S = 600
 """Seconds that files may take."""
 REQUESTS = 8
 """Requests that a server answers side by side."""
+ABSOLUTE = ("//", "/:memory:", "/file:")
+"""What follows `sqlite://` where the file is not taken from the repository."""
 PAGE = 1000
 """Runs that are asked for at once: an answer stays below a few megabytes."""
+
+ACCEPTED = "accepted: http(s)://… of a server, sqlite:///file.db, postgresql://…, or nothing for mlflow.db"
+REMEDIES = {
+    "malformed|not a database": "`mv FILE FILE.damaged`, then `dvc-mlflow sync` makes it anew",
+    "database is locked": "`fuser FILE` shows which process writes it; try again when that has ended",
+    "readonly database|unable to open database": "`ls -ld FILE*` shows who may write it, and its folder",
+    "No module named 'psycopg'": "`pip install 'psycopg[binary]'`, or postgresql+psycopg2:// in the address",
+    r"No module named '(\w+)'": r"`pip install` the driver \1 (MySQLdb: mysqlclient)",
+    "refused|not known|timed out|no answer|aborted|Invalid": "check the server, its address and HTTPS_PROXY",
+    "error code 40[13]": "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD log in",
+    "error code 404|valid JSON": "another service than MLflow answers there",
+}
+"""What helps, by what an error says."""
 
 
 class _Client:
@@ -135,17 +151,24 @@ def tracking_uri(root: Path, given: str | None = None) -> str:
 
     It is read as SQLAlchemy and MLflow read it; a relative SQLite file is taken from the repository.
     """
-    uri = given or os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
-    relative = uri.startswith("sqlite:///") and not uri.startswith(("sqlite:////", "sqlite:///:memory:"))
-    return f"sqlite:///{quote(str(root))}/{uri.removeprefix('sqlite:///')}" if relative else uri
+    uri = (given or os.environ.get("MLFLOW_TRACKING_URI") or "").strip() or "sqlite:///mlflow.db"
+    scheme, colon, rest = uri.partition("://")
+    if not colon:
+        return uri
+    scheme = scheme.lower()
+    relative = scheme.startswith("sqlite") and rest[:1] == "/" and not rest.startswith(ABSOLUTE)
+    return f"{scheme}:///{quote(str(root))}{rest}" if relative else scheme + colon + rest
 
 
 def sqlite_file(uri: str) -> Path | None:
     """Return the file of an SQLite address, None for any other."""
     from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
 
-    file = make_url(uri).database if uri.startswith("sqlite") else None
-    return Path(file) if file and file != ":memory:" else None
+    file = None
+    with suppress(ArgumentError):  # which MLflow raises again
+        file = make_url(uri).database if uri.startswith("sqlite") else None
+    return Path(file) if file and not file.startswith((":memory:", "file:")) else None
 
 
 def open_store(root: Path, given: str | None = None, create: bool = True) -> Store | None:
@@ -162,6 +185,8 @@ def open_store(root: Path, given: str | None = None, create: bool = True) -> Sto
     """
     uri = tracking_uri(root, given)
     file = sqlite_file(uri)
+    if file and file.exists() and not file.is_file():
+        raise Unusable(f"{redacted(uri)}: {file} is not a file; {ACCEPTED}")
     if file and _is_missing(file):
         if not create:
             return None
@@ -171,8 +196,12 @@ def open_store(root: Path, given: str | None = None, create: bool = True) -> Sto
     artifacts = (file.parent if file else root) / "mlartifacts"
     if file == root / "mlflow.db" and create:
         follow_move(file, artifacts)
+    import mlflow  # noqa: F401  (for seconds that are not the store's)
+
+    what = f"MLflow at {redacted(uri)}"
     try:
-        client = _Client(_connect(uri), f"MLflow at {redacted(uri)}")
+        with deadline(what):
+            client = _Client(_connect(uri), what)
         client.get_experiment_by_name("Default")  # the first request imports what speaks to the store
         return Store(client, uri, artifacts)
     except Exception as error:
@@ -188,6 +217,10 @@ def _is_missing(file: Path) -> bool:
 def _connect(uri: str) -> Any:
     import mlflow
 
+    if not uri.startswith("http"):
+        from mlflow.store.db import utils
+
+        utils.MAX_RETRY_COUNT = 2  # else a database that cannot be reached is given up after 100 s
     mlflow.set_tracking_uri(uri)  # artifacts and registry open clients of their own, which ask for it
     return mlflow.MlflowClient(uri, uri)
 
@@ -197,6 +230,7 @@ def make_database(file: Path) -> None:
 
     The write-ahead log halves the time of a write. Some file systems cannot share memory, which it needs.
     """
+    file = file.resolve()  # a link is followed, not replaced
     folder = file.with_name(f"{file.name}.tmp")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -231,7 +265,9 @@ def follow_move(file: Path, artifacts: Path) -> None:
 
 
 def _explained(error: Exception, uri: str, file: Path | None) -> Unusable | None:
-    """Return a remedy that works where the database is of another MLflow."""
+    """Return a remedy that works where the address is none, or the database is of another MLflow."""
+    if re.search("filesystem tracking backend|unsupported URI|SQLAlchemy URL|load plugin", str(error)):
+        return Unusable(f"{redacted(uri)}: is no address of a server or database; {ACCEPTED}")
     found = re.search(r"database schema.*found version (\w*)", str(error), re.DOTALL)
     if not found:
         return None
@@ -251,9 +287,13 @@ def described(error: BaseException, uri: str) -> str:
         return str(error)
     with suppress(ValueError, AttributeError, TypeError):
         error = type(error)(json.loads(str(error))["message"])
+    line = in_a_line(error)
     if not uri:
-        return in_a_line(error)
-    line = f"{in_a_line(error)} (MLflow at {redacted(uri)})"
-    if (file := sqlite_file(uri)) and re.search("malformed|not a database", line):
-        line += f"; `mv {file} {file}.damaged`, then `dvc-mlflow sync` makes it anew"
+        return line
+    if redacted(uri) not in line:
+        line += f" (MLflow at {redacted(uri)})"
+    file = sqlite_file(uri)
+    for cause, remedy in REMEDIES.items():
+        if (found := re.search(cause, line)) and (file or "FILE" not in remedy):
+            return f"{line}; {found.expand(remedy).replace('FILE', shlex.quote(str(file)))}"
     return line

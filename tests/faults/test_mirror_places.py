@@ -209,6 +209,32 @@ def test_a_server_that_misbehaves_is_one_line_within_a_minute_and_a_half(plain, 
     server.socket.close()
 
 
+@pytest.mark.parametrize(
+    "address, words",
+    [
+        ("./mlruns", "no address of a server"),
+        ("localhost:5000", "no address of a server"),
+        ("sqlite:mlflow.db", "no address of a server"),
+        ("sqlite:////dev/null", "/dev/null is not a file; accepted: "),
+        ("postgresql+psycopg2://user:secret@127.0.0.1:9/runs", "refused .*; check the server"),
+        ("mysql://user:secret@127.0.0.1/runs", "No module named .*; `pip install`"),
+    ],
+)
+def test_an_address_that_cannot_be_used_is_one_line_with_a_remedy_at_once(plain, address, words):
+    before = time.monotonic()
+    said = plain.mirror("check", expect=1, MLFLOW_TRACKING_URI=address).stderr
+    line = "".join(line for line in said.splitlines() if not line.startswith("waiting for an answer"))
+    assert re.search(words, line) and "secret" not in said and "Traceback" not in said
+    assert time.monotonic() - before < 60
+
+
+def test_a_link_to_a_database_that_is_not_made_yet_is_followed(plain, tmp_path):
+    link, database = tmp_path / "link.db", tmp_path / "made.db"
+    link.symlink_to(database)
+    plain.mirror("sync", MLFLOW_TRACKING_URI=f"sqlite:///{link}")
+    assert link.is_symlink() and database.stat().st_size
+
+
 @contextmanager
 def serving(repository, *command, port):
     """`dvc-mlflow ui` or `server` in a process of its own."""

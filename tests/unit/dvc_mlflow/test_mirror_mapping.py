@@ -118,6 +118,9 @@ def test_addresses_are_read_as_sqlalchemy_reads_them(tmp_path, monkeypatch):
     assert (
         tracking_uri(tmp_path, "sqlite:///a b%20.db?timeout=3") == f"sqlite:///{tmp_path}/a b%20.db?timeout=3"
     )
+    assert tracking_uri(tmp_path, "SQLITE+pysqlite:///x.db ") == f"sqlite+pysqlite:///{tmp_path}/x.db"
+    assert tracking_uri(tmp_path, " ") == tracking_uri(tmp_path)
+    assert sqlite_file("sqlite:///file:x.db?uri=true") is sqlite_file("sqlite:no-address") is None
     assert str(sqlite_file("sqlite:////x/a%25.db?mode=ro")) == "/x/a%.db"
     assert sqlite_file("http://host") is None and sqlite_file("sqlite:///:memory:") is None
 
