@@ -40,8 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except Exception as error:
         if type(error).__module__.partition(".")[0] != "dvc":  # whose import takes a while
             raise
-        config = "; `git checkout .dvc/config` or an editor mends it" if "config" in str(error) else ""
-        sys.exit(f"dvc: {' '.join(str(error).split())}{config}")
+        config = "`git checkout .dvc/config` or an editor mends it"
+        remedy = config if "config" in str(error) else "`dvc status` says where"
+        sys.exit(f"dvc: {' '.join(str(error).split())}; {remedy}")
 
 
 def _show(_: argparse.Namespace) -> None:
@@ -91,6 +92,8 @@ def _check(options: argparse.Namespace) -> None:
 
     repo = Repo(str(root))
     files = list(integrity.recorded_files(repo))
+    if not files:
+        sys.exit("dvc.yaml: has no stage that dvc.lock has; `git checkout dvc.yaml` or `dvc repro` mends it")
     has_remote = "remote" in repo.config["core"]
     if found := list(integrity.damages(root, files, has_remote)):
         sys.exit("\n".join(found))

@@ -178,7 +178,7 @@ def _fault_and_remedy(
 ) -> tuple[str, str]:
     path, stage, fault = quote(str(file.path)), quote(file.stage), _fault(root / file.path)
     if file.cached is None:
-        return fault, f"rm -f {path} && dvc repro {stage}"
+        return fault, f"rm -rf {path} && dvc repro {stage}"
     if in_cache:
         return fault, f"rm -rf {path} && dvc checkout {path}"
     cached, cache_fault = quote(os.path.relpath(file.cached, root)), f"{_fault(file.cached)} in DVC's cache"

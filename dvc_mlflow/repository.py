@@ -256,5 +256,6 @@ def opened(root: Path, revision: str | None = None, folder: Path = Path()) -> It
         if "dvc.lock" in f"{error} {text}":
             last = "`git checkout dvc.lock` brings the last committed one back, then `dvc repro`"
             raise Unusable(f"dvc.lock: {text}; {last}") from None
-        remedy = "; `rm .dvc/tmp/rwlock` mends it" if "rwlock" in str(error).lower() else ""
-        raise Unusable(text + remedy) from None
+        rwlock = "rwlock" in str(error).lower()
+        remedy = "`rm .dvc/tmp/rwlock` mends it" if rwlock else "`dvc status` says more"
+        raise Unusable(f"{text}; {remedy}") from None

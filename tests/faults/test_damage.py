@@ -138,6 +138,26 @@ def test_a_damaged_file_that_git_keeps_is_named_with_the_command_that_repairs_it
     assert_repaired(project, TABLE)
 
 
+def test_a_damaged_folder_that_git_keeps_is_repaired(tmp_path):
+    project = recorded_project(tmp_path / "project")
+    stages = yaml.safe_load((project.folder / "dvc.yaml").read_text())
+    stages["stages"]["report"]["outs"] = [{"reports": {"cache": False}}]
+    (project.folder / "dvc.yaml").write_text(yaml.safe_dump(stages))
+    project.run("dvc", "repro", "-q")
+    (project.folder / "reports/stray.csv").write_text("another")
+    assert_repaired(project, "reports")
+
+
+def test_a_missing_or_invalid_pipeline_does_not_count_as_intact(project):
+    path = project.folder / "dvc.yaml"
+    before = path.read_text()
+    for content, words in (("", "has no stage .* `git checkout dvc.yaml`"), ("no: key", "; `dvc status`")):
+        path.write_text(content)
+        (line,) = project.run("python", "-m", "descent", "check", expect=1).stderr.splitlines()
+        assert re.search(words, line)
+    path.write_text(before)
+
+
 @pytest.mark.parametrize("length", [0, 40])
 def test_a_truncated_lock_is_named_with_the_command_that_repairs_it(project, length):
     path = project.folder / "dvc.lock"
