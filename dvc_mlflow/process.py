@@ -9,7 +9,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -75,12 +75,22 @@ def has_ended(claim: str) -> bool:
         return True
 
 
-def file_lock(path: Path) -> AbstractContextManager[Any]:
-    """Return a lock on the file `path`, which waits for another holder."""
-    from filelock import FileLock
+@contextmanager
+def file_lock(path: Path) -> Iterator[None]:
+    """Hold a lock on the file `path` for the block; wait for another holder, and say so after a while."""
+    from filelock import FileLock, Timeout
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    return FileLock(path, mode=0o666 & ~umask())
+    lock = FileLock(path, mode=0o666 & ~umask())
+    try:
+        lock.acquire(timeout=NOTICE_S)
+    except Timeout:
+        print(f"waiting for another process, which holds {path}", file=sys.stderr, flush=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def umask() -> int:

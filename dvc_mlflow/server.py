@@ -93,11 +93,16 @@ def _serve(command: list[str], settings: dict[str, str], port: int, message: str
             command, env=environment, cwd=root, preexec_fn=process.end_with_parent, **streams
         )
         try:
-            end = time.monotonic() + START_S
-            while child.poll() is None and time.monotonic() < end:
+            begin, noticed = time.monotonic(), False
+            while child.poll() is None and (waited := time.monotonic() - begin) < START_S:
                 if _answers(port):
                     print(message, flush=True)
                     return child.wait()
+                if waited > process.NOTICE_S and not noticed:
+                    noticed = True
+                    print(
+                        f"waiting for MLflow's server, whose output is in {log}", file=sys.stderr, flush=True
+                    )
                 time.sleep(0.2)
             said.seek(0)
             lines = [line.strip() for line in said if re.search(r"(?i)error|denied|in use", line)]

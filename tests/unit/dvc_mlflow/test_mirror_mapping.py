@@ -1,8 +1,10 @@
 """The schema of meta.mlflow, the words of errors, addresses and process identities."""
 
+import fcntl
 import os
 import subprocess
 import sys
+import threading
 import time
 from functools import partial
 
@@ -123,6 +125,16 @@ def test_addresses_are_read_as_sqlalchemy_reads_them(tmp_path, monkeypatch):
     assert sqlite_file("sqlite:///file:x.db?uri=true") is sqlite_file("sqlite:no-address") is None
     assert str(sqlite_file("sqlite:////x/a%25.db?mode=ro")) == "/x/a%.db"
     assert sqlite_file("http://host") is None and sqlite_file("sqlite:///:memory:") is None
+
+
+def test_waiting_for_a_lock_of_another_process_is_said(tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr(process, "NOTICE_S", 0.1)
+    path = tmp_path / "lock"
+    with open(path, "w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        threading.Timer(0.5, fcntl.flock, (held, fcntl.LOCK_UN)).start()
+        with process.file_lock(path):
+            assert capfd.readouterr().err == f"waiting for another process, which holds {path}\n"
 
 
 def test_a_process_is_known_by_more_than_its_number():
