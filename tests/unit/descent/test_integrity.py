@@ -132,7 +132,7 @@ def test_intact_files_are_not_reported(tmp_path, recorded):
             True,
             ["a: is changed, and changed in DVC's cache; to mend it: rm -rf a cache/c && dvc pull a"],
         ),
-        (["table.csv"], False, ["table.csv: is changed; to mend it: rm -f table.csv && dvc repro sweep"]),
+        (["table.csv"], False, ["table.csv: is changed; to mend it: rm -rf table.csv && dvc repro sweep"]),
     ],
 )
 def test_a_changed_file_is_reported_once_with_its_remedy(tmp_path, recorded, changed, has_remote, expected):
@@ -149,7 +149,7 @@ def test_a_missing_file_is_reported_as_missing(tmp_path, recorded):
 def test_a_path_with_a_space_is_quoted_in_the_remedy(tmp_path):
     record = Recorded(Path("my file"), "abc", "train@a", None)
     assert lines(tmp_path, [record]) == [
-        "my file: is missing; to mend it: rm -f 'my file' && dvc repro train@a"
+        "my file: is missing; to mend it: rm -rf 'my file' && dvc repro train@a"
     ]
 
 
