@@ -62,38 +62,18 @@ FAULTS = {
         "begin with 0x3c68746d; accepted: an IDX file with 3 dimensions, which begins with 0x00000803",
     ),
     "labels in place of images": (IMAGES, idx(100), "begin with 0x00000801; accepted: "),
-    "images in place of labels": (
-        LABELS,
-        idx(2, 28, 28),
-        "begin with 0x00000803; accepted: an IDX file with 1 dimension, which",
-    ),
-    "numbers of another type": (
-        IMAGES,
-        idx(2, 28, 28, magic=bytes([0, 0, 0x0D, 3])),
-        "begin with 0x00000d03",
-    ),
-    "another size": (
-        "t10k-images-idx3-ubyte",
-        idx(2, 27, 28),
-        "is uint8, 2 x 27 x 28; accepted: uint8, n x 28 x 28",
-    ),
+    "images in place of labels": (LABELS, idx(2, 28, 28), "begin with 0x00000803; accepted: an IDX file with 1 dimension, which"),
+    "numbers of another type": (IMAGES, idx(2, 28, 28, magic=bytes([0, 0, 0x0D, 3])), "begin with 0x00000d03"),
+    "another size": ("t10k-images-idx3-ubyte", idx(2, 27, 28), "is uint8, 2 x 27 x 28; accepted: uint8, n x 28 x 28"),
     "too large": (IMAGES, idx(2, 1, 513), "accepted: uint8, n x height x width, at most 512 pixels"),
-    "truncated array": (
-        IMAGES,
-        idx(2, 28, 28)[:-1],
-        "is 1583 bytes long; accepted: 1584, as its header says: 2 x 28 x 28",
-    ),
+    "truncated array": (IMAGES, idx(2, 28, 28)[:-1], "is 1583 bytes long; accepted: 1584, as its header says: 2 x 28 x 28"),
     "a byte too many": (LABELS, idx(2) + b"\0", "is 11 bytes long; accepted: 10, as its header says: 2"),
-    "sizes beyond any file": (
-        IMAGES,
-        idx(*[2**32 - 1] * 3, data=b""),
-        "is 16 bytes long; accepted: ",
-    ),
+    "sizes beyond any file": (IMAGES, idx(*[2**32 - 1] * 3, data=b""), "is 16 bytes long; accepted: "),
     "no image": (IMAGES, idx(0, 28, 28), "has 2 labels; accepted: 0, the images in"),
     "no label": (LABELS, idx(0), "is uint8, 0; accepted: whole numbers"),
     "different counts": (LABELS, idx(3), "has 3 labels; accepted: 2, the images in"),
     "label 10": (LABELS, idx(2, data=b"\3\12"), "label 10 at position 1; accepted: 0 to 9"),
-}
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -148,21 +128,9 @@ def test_load_dataset_gives_the_arrays_that_were_written(dataset, tmp_path):
 ARRAY_FAULTS = {
     "missing": ("test_labels", lambda path: path.unlink(), "cannot be read: No such file"),
     "empty": ("test_labels", lambda path: path.write_bytes(b""), "is truncated or not a .npy file"),
-    "truncated": (
-        "train_images",
-        lambda path: path.write_bytes(path.read_bytes()[:-1]),
-        "is truncated or not",
-    ),
-    "an archive of arrays": (
-        "train_images",
-        lambda path: path.write_bytes(b"PK\3\4 and so on"),
-        "is truncated or not a .npy file",
-    ),
-    "a pickle": (
-        "train_images",
-        lambda path: np.save(path, np.array([{}])),
-        "is truncated or not a .npy file",
-    ),
+    "truncated": ("train_images", lambda path: path.write_bytes(path.read_bytes()[:-1]), "is truncated or not"),
+    "an archive of arrays": ("train_images", lambda path: path.write_bytes(b"PK\3\4 and so on"), "is truncated or not a .npy file"),
+    "a pickle": ("train_images", lambda path: np.save(path, np.array([{}])), "is truncated or not a .npy file"),
     "other numbers": (
         "validation_images",
         lambda path: np.save(path, np.load(path).astype(np.float32)),
@@ -171,7 +139,7 @@ ARRAY_FAULTS = {
     "flat": ("test_images", lambda path: np.save(path, np.load(path).reshape(-1, 784)), "uint8, 200 x 784"),
     "fewer": ("test_labels", lambda path: np.save(path, np.load(path)[1:]), "has 199 labels; accepted: 200"),
     "label 10": ("test_labels", lambda path: np.save(path, np.load(path) + np.uint8(1)), "accepted: 0 to 9"),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name, damage, words", ARRAY_FAULTS.values(), ids=ARRAY_FAULTS)

@@ -230,30 +230,15 @@ def rejected(source, tmp_path, **values) -> str:
 
 FOLDER_FAULTS = {
     "a text": (lambda folder: (folder / "cross" / "a.txt").write_text("x"), "'cross/a.txt' is not an image"),
-    "no class": (
-        lambda folder: (folder / "a.png").write_bytes(png(IMAGES[0])),
-        "'a.png' is not in the subfolder",
-    ),
-    "too deep": (
-        lambda folder: write_folder(folder / "more"),
-        "png' is not in the subfolder",
-    ),
+    "no class": (lambda folder: (folder / "a.png").write_bytes(png(IMAGES[0])), "'a.png' is not in the subfolder"),
+    "too deep": (lambda folder: write_folder(folder / "more"), "png' is not in the subfolder"),
     "a third part": (
         lambda folder: [write_folder(folder, (part,)) for part in ("train", "test", "val")],
         "train/<class>/<image> and test/<class>/<image> and no other folder",
     ),
-    "a link to nothing": (
-        lambda folder: (folder / "wave" / "99.png").symlink_to("nowhere.png"),
-        "'wave/99.png' is a link to no file",
-    ),
-    "a link to a folder": (
-        lambda folder: (folder / "star").symlink_to(folder / "wave"),
-        "'star' is a link to no file",
-    ),
-    "one class": (
-        lambda folder: [shutil.rmtree(folder / name) for name in NAMES[1:]],
-        "has 1 classes; accepted: 2 to 1000",
-    ),
+    "a link to nothing": (lambda folder: (folder / "wave" / "99.png").symlink_to("nowhere.png"), "'wave/99.png' is a link to no file"),
+    "a link to a folder": (lambda folder: (folder / "star").symlink_to(folder / "wave"), "'star' is a link to no file"),
+    "one class": (lambda folder: [shutil.rmtree(folder / name) for name in NAMES[1:]], "has 1 classes; accepted: 2 to 1000"),
     "another size": (
         lambda folder: (folder / "wave" / "99.png").write_bytes(png(IMAGES[0].T)),
         "wave/99.png: is 14 x 9 pixels; accepted: 9 x 14, as circle/00.png is",
@@ -266,15 +251,9 @@ FOLDER_FAULTS = {
         lambda folder: (folder / "wave" / "99.png").write_bytes(png(IMAGES[0].astype(np.uint16))),
         "wave/99.png: has pixels of kind I;16; accepted: 8 bits",
     ),
-    "truncated": (
-        lambda folder: (folder / "wave" / "99.png").write_bytes(png(IMAGES[0])[:60]),
-        "wave/99.png: is damaged or of another kind",
-    ),
-    "no image": (
-        lambda folder: (folder / "wave" / "99.png").write_bytes(b"<html>"),
-        "wave/99.png: is damaged or of another kind",
-    ),
-}
+    "truncated": (lambda folder: (folder / "wave" / "99.png").write_bytes(png(IMAGES[0])[:60]), "wave/99.png: is damaged or of another kind"),
+    "no image": (lambda folder: (folder / "wave" / "99.png").write_bytes(b"<html>"), "wave/99.png: is damaged or of another kind"),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("damage", "expected"), FOLDER_FAULTS.values(), ids=FOLDER_FAULTS)
@@ -304,52 +283,25 @@ def test_an_empty_folder_is_rejected(tmp_path):
 NPZ_FAULTS = {
     "other names": ({"x": IMAGES, "y": LABELS}, "has the arrays x, y; accepted: images and labels"),
     "no labels": ({"images": IMAGES}, "has the arrays images"),
-    "half a test part": (
-        {"images": IMAGES, "labels": LABELS, "test_images": IMAGES},
-        "has the arrays images",
-    ),
-    "colours": (
-        {"images": np.zeros((60, 5, 5, 3), np.uint8), "labels": LABELS},
-        "images: is uint8, 60 x 5 x 5 x 3",
-    ),
-    "from 0 to 1": (
-        {"images": IMAGES / 255, "labels": LABELS},
-        "images: is float64, 60 x 14 x 9; accepted: uint8",
-    ),
+    "half a test part": ({"images": IMAGES, "labels": LABELS, "test_images": IMAGES}, "has the arrays images"),
+    "colours": ({"images": np.zeros((60, 5, 5, 3), np.uint8), "labels": LABELS}, "images: is uint8, 60 x 5 x 5 x 3"),
+    "from 0 to 1": ({"images": IMAGES / 255, "labels": LABELS}, "images: is float64, 60 x 14 x 9; accepted: uint8"),
     "too large": ({"images": np.zeros((60, 513, 1), np.uint8), "labels": LABELS}, "at most 512 pixels"),
     "without pixels": ({"images": np.zeros((60, 0, 5), np.uint8), "labels": LABELS}, "is uint8, 60 x 0 x 5"),
     "fewer images": ({"images": IMAGES[1:], "labels": LABELS}, "labels: has 60 labels; accepted: 59"),
-    "labels of one text": (
-        {"images": IMAGES, "labels": np.array(["a"] * 60)},
-        "labels: has 1 classes; accepted: 2 to 1000 printable names",
-    ),
+    "labels of one text": ({"images": IMAGES, "labels": np.array(["a"] * 60)}, "labels: has 1 classes; accepted: 2 to 1000 printable names"),
     "labels for a terminal": (
         {"images": IMAGES, "labels": np.array(["a", "\x1b[31m"] * 30)},
         "labels: has 2 classes; accepted: 2 to 1000 printable names",
     ),
-    "labels of a shape": (
-        {"images": IMAGES, "labels": LABELS[:, None]},
-        "labels: is int64, 60 x 1; accepted: whole",
-    ),
-    "a negative label": (
-        {"images": IMAGES, "labels": LABELS - 1},
-        "label -1 at position 0; accepted: 0 to 1",
-    ),
-    "label 1000": (
-        {"images": IMAGES, "labels": LABELS + 998},
-        "label 1000 at position 2; accepted: 0 to 999",
-    ),
-    "an unused label": (
-        {"images": IMAGES, "labels": LABELS * 2},
-        "no image has label 1; accepted: labels from 0",
-    ),
-    "equal labels": (
-        {"images": IMAGES, "labels": LABELS * 0},
-        "all labels are equal; accepted: labels from 0",
-    ),
+    "labels of a shape": ({"images": IMAGES, "labels": LABELS[:, None]}, "labels: is int64, 60 x 1; accepted: whole"),
+    "a negative label": ({"images": IMAGES, "labels": LABELS - 1}, "label -1 at position 0; accepted: 0 to 1"),
+    "label 1000": ({"images": IMAGES, "labels": LABELS + 998}, "label 1000 at position 2; accepted: 0 to 999"),
+    "an unused label": ({"images": IMAGES, "labels": LABELS * 2}, "no image has label 1; accepted: labels from 0"),
+    "equal labels": ({"images": IMAGES, "labels": LABELS * 0}, "all labels are equal; accepted: labels from 0"),
     "objects": ({"images": IMAGES, "labels": np.array([{}] * 60)}, "is damaged; accepted: a .npz file"),
     "no image": ({"images": IMAGES[:0], "labels": LABELS[:0]}, "labels: is int64, 0; accepted: whole"),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("arrays", "expected"), NPZ_FAULTS.values(), ids=NPZ_FAULTS)
