@@ -40,7 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except Exception as error:
         if type(error).__module__.partition(".")[0] != "dvc":  # whose import takes a while
             raise
-        config = "`git checkout .dvc/config` or an editor mends it"
+        places = ".dvc/config.local or ~/.config/dvc/config"
+        config = f"`git checkout .dvc/config` mends it, or an editor there, in {places}"
         remedy = config if "config" in str(error) else "`dvc status` says where"
         sys.exit(f"dvc: {' '.join(str(error).split())}; {remedy}")
 

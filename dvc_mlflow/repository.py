@@ -256,6 +256,9 @@ def opened(root: Path, revision: str | None = None, folder: Path = Path()) -> It
         if "dvc.lock" in f"{error} {text}":
             last = "`git checkout dvc.lock` brings the last committed one back, then `dvc repro`"
             raise Unusable(f"dvc.lock: {text}; {last}") from None
+        if "config file" in str(error):
+            places = ".dvc/config, .dvc/config.local or ~/.config/dvc/config"
+            raise Unusable(f"dvc: {' '.join(str(error).split())}; an editor mends it, in {places}") from None
         rwlock = "rwlock" in str(error).lower()
         remedy = "`rm .dvc/tmp/rwlock` mends it" if rwlock else "`dvc status` says more"
         raise Unusable(f"{text}; {remedy}") from None

@@ -286,6 +286,8 @@ def test_a_damaged_configuration_of_dvc_is_one_line_with_a_remedy(project, text,
     (project.folder / ".dvc/config").write_text(text)
     line = quick(project, expect=1)
     assert line.startswith(f"dvc: config file error: {words}") and line.count("\n") == 1
+    mirror = project.run("python", "-m", "dvc_mlflow", "check", expect=1)
+    assert mirror.stderr.startswith(f"dvc: config file error: {words}")
     project.run("sh", "-c", re.findall("`(.+?)`", line)[0])
     assert quick(project) == ""
 
