@@ -18,7 +18,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import cloudpickle
-import dask
+
+try:
+    import dask
+except ValueError as error:  # a malformed file in ~/.config/dask
+    sys.exit(" ".join(str(error).split()))
 from dask.system import CPU_COUNT
 from distributed import CancelledError, Client, Future, Security, get_worker, rpc
 from distributed.client import ClosedClientError
@@ -87,6 +91,8 @@ def connect() -> Iterator[Client]:
     for name in ("distributed", "distributed.client", "distributed.gc"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)  # errors are raised, as one line
     address = os.environ.get("DASK_SCHEDULER_ADDRESS")
+    if not address:  # what a person has set for clusters, encryption say, would hold up threads
+        dask.config.refresh(paths=[], env={})
     settings = {"distributed.admin.large-graph-warning-threshold": "1 GB", "scheduler-address": None}
     with dask.config.set(settings), _join(address) if address else _start_threads() as client:
         yield client

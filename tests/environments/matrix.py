@@ -24,7 +24,9 @@ FILES = {
     "home/.keras/keras.json": '{"floatx": "float64", "image_data_format": "channels_first", "backend": "jax"}',
     "home/.ipython/profile_default/startup/00.py": "raise SystemExit('of the home directory')",
     "home/.config/matplotlib/matplotlibrc": "figure.dpi: 17",
+    "home/.config/dask/distributed.yaml": "distributed: {comm: {require-encryption: true}}",
     "damaged/.gitconfig": "[user",
+    "damaged-dask/.config/dask/dask.yaml": "temporary-directory: [",
     "foreign/numpy.py": "raise ImportError('of another Python')",
     "foreign/yaml.py": "raise ImportError('of another Python')",
     "home/.local/share/jupyter/kernels/python3/kernel.json": FOREIGN_KERNEL,
@@ -121,7 +123,7 @@ ENVIRONMENTS = [
     ),
     # variables and settings of libraries
     Environment(
-        "settings of TensorFlow, XLA and Keras",
+        "settings of TensorFlow, XLA, Keras and Dask",
         TRAIN,
         {
             "TF_DETERMINISTIC_OPS": "1",
@@ -132,8 +134,12 @@ ENVIRONMENTS = [
             "KERAS_BACKEND": "jax",
             "DNNL_MAX_CPU_ISA": "SSE41",
             "ONEDNN_MAX_CPU_ISA": "SSE41",
+            "DASK_TEMPORARY_DIRECTORY": "/proc/nowhere",
             "HOME": "{files}/home",
         },
+    ),
+    Environment(
+        "damaged settings of Dask", TRAIN, {"HOME": "{files}/damaged-dask"}, line="dask.yaml' is malformed"
     ),
     Environment(
         "threads and instructions of NumPy",
