@@ -8,13 +8,14 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import psutil
+
+from dvc_mlflow.errors import Unusable, in_a_line
 
 REQUEST_S = 45
 """Seconds after which a tracking store that has not answered is given up."""
@@ -112,12 +113,32 @@ def end_with_parent() -> None:
 def call_in_process(function: Callable[..., Any], *arguments: Any) -> Callable[[], Any]:
     """Begin a call in another process; return a function that waits for its result, or raises its error.
 
-    DVC reads there while this process imports MLflow: either takes a second or two.
+    DVC reads there while this process imports MLflow: either takes a second or two. A pool would leave
+    semaphores to a process that is ended by a signal, and a warning about them on its terminal.
     """
-    pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=end_with_parent)
-    call = pool.submit(function, *arguments)
-    pool.shutdown(wait=False)
-    return call.result
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    context.Process(target=_answer, args=(sender, function, arguments), daemon=True).start()
+    sender.close()
+
+    def result() -> Any:
+        try:
+            answer = receiver.recv()
+        except EOFError:
+            raise Unusable("the process that reads the repository was killed; `dmesg` may say why") from None
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    return result
+
+
+def _answer(sender: Any, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    end_with_parent()
+    try:
+        sender.send(function(*arguments))
+    except Exception as error:  # not every exception of a library can be sent
+        sender.send(Unusable(in_a_line(error)))
 
 
 @contextmanager

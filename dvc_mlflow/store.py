@@ -28,6 +28,7 @@ SETTINGS = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # 2 processes instead of 10
+    "PGCONNECT_TIMEOUT": "10",  # seconds; PostgreSQL's library waits for ever, and no signal ends it
     "GIT_PYTHON_REFRESH": "quiet",
 }
 """The environment of MLflow's client and server, where the user's own does not say otherwise."""
@@ -47,7 +48,7 @@ REMEDIES = {
     "readonly database|unable to open database": "`ls -ld FILE*` shows who may write it, and its folder",
     "No module named 'psycopg'": "`pip install 'psycopg[binary]'`, or postgresql+psycopg2:// in the address",
     r"No module named '(\w+)'": r"`pip install` the driver \1 (MySQLdb: mysqlclient)",
-    "refused|not known|timed out|no answer|aborted|Invalid": "check the server, its address and HTTPS_PROXY",
+    "refused|not known|timed? ?out|no answer|aborted|Invalid": "check the server, address and HTTPS_PROXY",
     "error code 40[13]": "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD log in",
     "error code 404|valid JSON": "another service than MLflow answers there",
 }

@@ -12,11 +12,13 @@ import threading
 import time
 from contextlib import closing, contextmanager
 
+import psutil
 import pytest
 
 from dvc_mlflow.store import follow_move
 from tests.pipeline.test_mirror_foreign import AGREES
 from tests.support.mlflow_reader import Reader
+from tests.support.waiting import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -228,11 +230,29 @@ def test_an_address_that_cannot_be_used_is_one_line_with_a_remedy_at_once(plain,
     assert time.monotonic() - before < 60
 
 
+def test_a_postgresql_that_does_not_answer_is_given_up(plain):
+    server = socket.create_server(("127.0.0.1", 0))
+    uri = f"postgresql+psycopg2://user:secret@127.0.0.1:{server.getsockname()[1]}/runs"
+    said = plain.mirror("check", expect=1, MLFLOW_TRACKING_URI=uri).stderr
+    assert "timeout expired" in said and "secret" not in said
+    server.close()
+
+
 def test_a_link_to_a_database_that_is_not_made_yet_is_followed(plain, tmp_path):
     link, database = tmp_path / "link.db", tmp_path / "made.db"
     link.symlink_to(database)
     plain.mirror("sync", MLFLOW_TRACKING_URI=f"sqlite:///{link}")
     assert link.is_symlink() and database.stat().st_size
+
+
+def test_a_command_that_is_interrupted_while_it_reads_says_nothing(plain):
+    command = [sys.executable, "-m", "dvc_mlflow", "check"]
+    options = {"cwd": plain.folder, "env": plain.environment, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **options) as process:
+        children = psutil.Process(process.pid).children
+        wait_for(lambda: [one for one in children() if "spawn_main" in str(one.cmdline())])
+        process.send_signal(signal.SIGINT)
+        assert (process.communicate()[1], process.returncode) == ("", 130)
 
 
 @contextmanager
