@@ -81,6 +81,9 @@ def _check(options: argparse.Namespace) -> None:
     root = integrity.repository()
     if fault := integrity.git_fault(root):
         sys.exit(fault)
+    for folder in filter(os.path.islink, ("data", "models", "reports")):
+        mends = f"rm {folder} && dvc cache dir --local FOLDER && dvc config --local cache.type symlink"
+        sys.exit(f"{folder}: is a link, which DVC rejects; to keep large files elsewhere: {mends}")
     if integrity.remove_truncated_rwlock(root):
         print(f"{integrity.RWLOCK}: was truncated, as by a kill of dvc; removed", file=sys.stderr)
     if damage := integrity.lock_damage(root):

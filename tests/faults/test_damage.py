@@ -292,6 +292,19 @@ def test_a_damaged_configuration_of_dvc_is_one_line_with_a_remedy(project, text,
     assert quick(project) == ""
 
 
+def test_a_folder_of_outputs_that_is_a_link_is_named_with_a_remedy(project, tmp_path):
+    """DVC says of an output that it is outside of the repository, after the stage has run."""
+    (project.folder / "models").rename(tmp_path / "large")
+    (project.folder / "models").symlink_to(tmp_path / "large")
+    line = quick(project, expect=1)
+    remedy = line.partition("elsewhere: ")[2].replace("FOLDER", str(tmp_path / "cache"))
+    assert line.startswith("models: is a link")
+    project.run("sh", "-c", remedy)
+    assert quick(project) == ""
+    (project.folder / ".dvc/config.local").unlink()
+    (tmp_path / "large").rename(project.folder / "models")
+
+
 def test_a_worktree_whose_repository_was_moved_is_not_made_a_new_one(project, tmp_path):
     worktree, git = Project(tmp_path / "tree"), project.folder / ".git"
     project.run("git", "worktree", "add", "-q", str(worktree.folder))
