@@ -14,8 +14,9 @@ pytest_plugins = ["tests.support.mirror_fixtures"]
 hypothesis.settings.register_profile("busy", deadline=None)
 hypothesis.settings.load_profile("busy")
 
-# In a shell's background job Ctrl-C is ignored, and the tests' subprocesses would ignore it too.
+# In a shell's background job Ctrl-C is ignored, under nohup SIGHUP: the tests' subprocesses would ignore them too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_collection_modifyitems(items):
