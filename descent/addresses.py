@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 def public_url(url: str) -> str:
     """Return a URL without user, password, query and fragment."""
-    return re.sub(r"(?<=://).*@", "", url).partition("?")[0].partition("#")[0]
+    return re.sub(r"(?s)(?<=://).*@", "", url).partition("?")[0].partition("#")[0]
 
 
 def source_error(source: str) -> str | None:

@@ -426,7 +426,7 @@ def with_tuned(params: Params, path: Path = paths.RATES) -> Params:
 
 def own_dataset_entry(source: str, checksum: str, test_images: int | None) -> str:
     """Return the lines of params.yaml for a dataset of your own, as DVC would write them."""
-    stem = PurePosixPath(public_url(source)).name.partition(".")[0]
+    stem = PurePosixPath(re.split("[?#]", source)[0]).name.partition(".")[0]
     name = re.sub(r"[^A-Za-z0-9_-]+", "_", stem).strip("_-")[:64] or "images"
     name = f"my_{name}"[:64] if name in KNOWN else name
     title = re.sub("[_-]+", " ", name).capitalize()

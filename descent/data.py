@@ -197,15 +197,19 @@ def _npz_parts(path: Path) -> list[_Part]:
 
 def _numbered(parts: Sequence[_Part], names: tuple[str, ...] | None) -> tuple[tuple[str, ...], list[_Part]]:
     """Replace labels that are names of classes by numbers, in the order of `names`, or else sorted."""
+    for part in parts:
+        if part.labels.dtype.kind != "U" or part.labels.ndim != 1:
+            found = f"is {part.labels.dtype}, {_size(part.labels.shape)}"
+            raise _rejected(part.label_place, found, "a name of a class for each image")
     names = names or tuple(np.unique(parts[0].labels).tolist())
     numbers = {name: number for number, name in enumerate(names)}
     if not 2 <= len(names) <= MAX_CLASSES or not all(map(str.isprintable, names)):
         accepted = f"2 to {MAX_CLASSES} printable names"
         raise _rejected(parts[0].label_place, f"has {len(names)} classes", accepted)
     for part in parts:
-        found = set(part.labels.tolist())
-        if not found <= numbers.keys() or (part is parts[0] and found < numbers.keys()):
-            classes = ", ".join(sorted(found))
+        present: set[str] = set(part.labels.tolist())
+        if not present <= numbers.keys() or (part is parts[0] and present < numbers.keys()):
+            classes = ", ".join(sorted(present))
             raise _rejected(part.label_place, f"has the classes {classes}", ", ".join(names))
     return names, [
         part._replace(labels=np.array([numbers[name] for name in part.labels.tolist()])) for part in parts

@@ -101,7 +101,7 @@ def resolve_conflict(text: str) -> str:
     A stage that only one side has is kept; where both have it and differ, ours is kept, and dvc runs
     the stage again if it does not fit the merged dependencies.
     """
-    if not CONFLICT.search(text):
+    if "<<<<<<< " not in text:
         raise UserError(f"{LOCK}: has no conflict")
     try:
         sides = [CONFLICT.sub(side, text) for side in (r"\1", r"\2")]

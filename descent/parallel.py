@@ -116,7 +116,7 @@ def _join(address: str) -> Client:
         scheduler, workers = asyncio.run(_ask_versions(address))
     except Exception as error:  # which one depends on the scheme, and on what answers
         reason = " ".join(str(error).split()) or f"no answer within {CONNECT_TIMEOUT_S} s"
-        if {"@", "?"} & set(address):  # a library may repeat the password in any form
+        if {"@", "?", "#"} & set(address):  # a library may repeat the password in any form
             reason = type(error).__name__
         raise ClusterUnavailable(f"DASK_SCHEDULER_ADDRESS: no Dask scheduler at {shown}: {reason}") from None
     _require_versions(f"the scheduler {shown}", scheduler, EVERYWHERE)

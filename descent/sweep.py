@@ -254,7 +254,8 @@ class PlaneCache(NamedTuple):
 def keep_only(cache: RunCache | PlaneCache, runs: Sequence[RunSettings]) -> None:
     """Remove the files of other runs, so that what is there follows from params.yaml alone."""
     for path in set(cache.folder.glob("*.*")) - {cache.path(run) for run in runs}:
-        path.unlink()
+        if path.is_file():
+            path.unlink()
 
 
 def open_cache(dataset: Any, folder: Path) -> RunCache:

@@ -58,6 +58,8 @@ class _Constructor(SafeConstructor):
             if _kind(key) not in ("a str", "a merge"):
                 name = _shortened(key.value)
                 raise _at(key, f'the key {name} is {_kind(key)}, not text; it needs quotes: "{name}"')
+            if re.search("[\ud800-\udfff]", key.value):
+                raise _at(key, "the key has half of a surrogate pair")
         return super().construct_mapping(node, deep)
 
 

@@ -48,7 +48,7 @@ REMEDIES = {
     "readonly database|unable to open database": "`ls -ld FILE*` shows who may write it, and its folder",
     "No module named 'psycopg'": "`pip install 'psycopg[binary]'`, or postgresql+psycopg2:// in the address",
     r"No module named '(\w+)'": r"`pip install` the driver \1 (MySQLdb: mysqlclient)",
-    "refused|not known|timed? ?out|no answer|aborted|Invalid": "check the server, address and HTTPS_PROXY",
+    "refused|not known|timed? ?out|no answer|aborted|Invalid URL": "check server, address and HTTPS_PROXY",
     "error code 40[13]": "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD log in",
     "error code 404|valid JSON": "another service than MLflow answers there",
 }
@@ -167,7 +167,7 @@ def sqlite_file(uri: str) -> Path | None:
     from sqlalchemy.exc import ArgumentError
 
     file = None
-    with suppress(ArgumentError):  # which MLflow raises again
+    with suppress(ArgumentError, ValueError):  # which MLflow raises again
         file = make_url(uri).database if uri.startswith("sqlite") else None
     return Path(file) if file and not file.startswith((":memory:", "file:")) else None
 

@@ -19,7 +19,10 @@ def main() -> None:
     """Run the stage."""
     params = with_tuned(read_params_or_exit())
     files = (paths.ARRAYS / "summary.json", paths.DATASET)
-    summary, dataset = (json.loads(path.read_text(encoding="utf-8")) for path in files)
+    try:
+        summary, dataset = (json.loads(path.read_text(encoding="utf-8")) for path in files)
+    except ValueError:
+        sys.exit(f"{files[0]} or {files[1]}: is damaged; `dvc repro preprocess` makes it again")
     try:
         with process.interruptible():
             write_text(NOTEBOOK, notebook.render(params, summary | dataset))

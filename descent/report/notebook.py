@@ -155,8 +155,18 @@ def _content(params: Any, summary: Mapping[str, Any]) -> dict[str, Any]:
     for study, names in live:
         tasks.append(_task(study, names, models, images, tasks))
     alike = [model for model in models.values() if model.hidden_layers == hidden]
-    # A training that shows gradient descent: many updates, but not too many.
-    example = next((m for m in alike if 32 <= images_per_update(m.batch_size, images) < images), alike[0])
+    tuned = [
+        {params.models[name].batch_size for name in study.names if name in params.tuned.models}
+        for study in left
+    ]
+    # A training that shows gradient descent: many updates, but not too many, at a usual rate.
+    example = min(
+        alike,
+        key=lambda model: (
+            not 32 <= images_per_update(model.batch_size, images) < images,
+            abs(math.log10(model.learning_rate / 0.01)),
+        ),
+    )
     return {
         "title": summary.get("title"),
         "images": images,
@@ -169,7 +179,7 @@ def _content(params: Any, summary: Mapping[str, Any]) -> dict[str, Any]:
         "code": ACTIVATION_CODE[activation],
         "tasks": tasks,
         "left": left,
-        "tuned": list(params.tuned.models),
+        "tuned_sizes": any(len(sizes) > 1 for sizes in tuned),
         "trained": trained,
         "colors": COLORS,
         "shared": sum(len(task.items) for task in tasks) - len(trained),

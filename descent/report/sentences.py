@@ -364,7 +364,8 @@ def headline(rows: pd.DataFrame, winner: pd.Series | None) -> str:
             f"{value} ({names}): with {seeds}, chance may have made the lead of the best. The highest mean "
             f"is that of `{winner.model}`: it classifies {accuracies}"
         )
-    return f"{value} (`{winner.model}`{status}) performed best: it classifies {accuracies}"
+    verdict = "performed best" if len(rows) > 1 else "is the only one of this study"
+    return f"{value} (`{winner.model}`{status}) {verdict}: it classifies {accuracies}"
 
 
 def evidence(rows: pd.DataFrame, winner: pd.Series, differences: pd.DataFrame) -> list[str]:
@@ -406,6 +407,8 @@ def over_seeds(row: pd.Series) -> str:
     )
     if row.p_seeds < SIGNIFICANT:
         return f"Over the seeds the lead is significant: {numbers}."
+    if round(row.difference, 9) == 0:
+        return f"Over the seeds chance cannot be excluded: {numbers}."
     needed = row.seeds_needed
     many = f"more than {count(MOST_PAIRS)}" if pd.isna(needed) else f"about {count(needed)}"
     return (
@@ -457,7 +460,7 @@ def reason(row: pd.Series, history: pd.DataFrame, rows: pd.DataFrame, matrix: pd
     to = f"to {number(loss)}" if math.isfinite(loss) else "to no finite value"
     numbers = f"the training loss went from {number(first_loss)} {to}"
     if row.status == "stalled":
-        change = number(100 * (loss / first_loss - 1), 2)
+        change = number(100 * (loss / first_loss - 1), 2).replace("-", "−")
         numbers = f"the training loss changed by {change} %, {to}, although there is a slope to follow"
     elif row.status != "learned":
         numbers += f", where guessing costs {number(guessing)}"

@@ -137,7 +137,7 @@ def _sweep_run(run: RunSettings, dataset: Dataset, cache: sweep.RunCache) -> dic
     found = cache.load(run)
     if found is None:
         raise tables.InvalidResults(
-            f"{cache.path(run)}: is missing; `dvc repro sweep` trains this run: {run}"
+            f"{cache.path(run)}: is missing or damaged; `dvc repro sweep` trains this run: {run}"
         )
     return _run(run, found.history, found.view, dataset.classes)
 

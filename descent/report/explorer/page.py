@@ -23,8 +23,9 @@ EXPORT = re.compile(r"^export (?=(?:function|const|class) (\w+))", re.MULTILINE)
 
 def page(content: dict[str, Any]) -> str:
     """Render the page from `content.content`."""
-    environment = Environment(loader=FileSystemLoader(FOLDER), autoescape=True)
-    environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "allow_nan": False}
+    environment = Environment(loader=FileSystemLoader(FOLDER), autoescape=True, keep_trailing_newline=True)
+    compact = {"ensure_ascii": False, "allow_nan": False, "separators": (",", ":")}
+    environment.policies["json.dumps_kwargs"] = compact
     return environment.get_template("index.html").render(
         title=f"{content['title']}: gradient descent to play with".removeprefix(": "),
         style=Markup(css_colors() + (FOLDER / "explorer.css").read_text(encoding="utf-8")),

@@ -10,6 +10,7 @@ from descent.addresses import is_secure, public_url
     [
         "https://user:secret@host:8443/mnist/",
         "https://secret@host:8443/mnist/",
+        "https://user:sec\nret@host:8443/mnist/",
         "https://host:8443/mnist/?token=secret",
         "https://host:8443/mnist/#secret",
         "https://user:secret/secret@host:8443/mnist/",

@@ -166,6 +166,11 @@ def test_a_conflict_keeps_the_stages_of_both_sides_and_ours_where_both_have_one(
     assert stages["train@a"]["outs"] == [{"path": "a", "md5": "1"}]
 
 
+def test_a_truncated_conflict_is_called_truncated():
+    with pytest.raises(UserError, match="a side of the conflict is truncated; git checkout"):
+        resolve_conflict(f"schema: '2.0'\nstages:\n<<<<<<< HEAD\n{OURS}=======\n")
+
+
 @pytest.mark.parametrize("text", ["schema: '2.0'\n", f"<<<<<<< HEAD\n{OURS}=======\n- 'x\n>>>>>>> o\n"])
 def test_what_is_no_conflict_of_two_locks_is_rejected_in_one_line(text):
     with pytest.raises(UserError, match="^dvc.lock: .*$"):

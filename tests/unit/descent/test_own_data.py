@@ -289,6 +289,8 @@ NPZ_FAULTS = {
     "too large": ({"images": np.zeros((60, 513, 1), np.uint8), "labels": LABELS}, "at most 512 pixels"),
     "without pixels": ({"images": np.zeros((60, 0, 5), np.uint8), "labels": LABELS}, "is uint8, 60 x 0 x 5"),
     "fewer images": ({"images": IMAGES[1:], "labels": LABELS}, "labels: has 60 labels; accepted: 59"),
+    "texts and numbers as labels": ({"images": IMAGES, "labels": np.array(["a", "b"] * 30), "test_images": IMAGES[:4], "test_labels": np.array([0, 1, 0, 1])}, "test_labels: is int64, 4; accepted: a name of a class for each image"),
+    "rows of texts as labels": ({"images": IMAGES, "labels": np.array([["a", "b"]] * 60)}, "labels: is <U1, 60 x 2; accepted: a name of a class for each image"),
     "labels of one text": ({"images": IMAGES, "labels": np.array(["a"] * 60)}, "labels: has 1 classes; accepted: 2 to 1000 printable names"),
     "labels for a terminal": (
         {"images": IMAGES, "labels": np.array(["a", "\x1b[31m"] * 30)},

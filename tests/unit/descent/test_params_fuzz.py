@@ -30,7 +30,7 @@ EDITS = {
     "control character": ("data: mnist", "data: mnist\x1b[31m", "is not YAML: unacceptable character #x001b"),
     "escape in a value": ("data: mnist", r'data: "\e[31m"', r"data: '\x1b[31m' is not accepted"),
     "escape in a name": ("  batch_8:", r'  "\e[31m":', r"models: '\x1b[31m' is not accepted"),
-    "half a character": ("data: mnist", r'"\ud800": 1', r"the file: '\ud800' is not accepted"),
+    "half a character": ("data: mnist", r'"\ud800": 1', "line 11: the key has half of a surrogate pair"),
     "no such character": ("data: mnist", r'data: "\U00110000"', "is not YAML: "),
     "no such escape": ("data: mnist", r'data: "\q"', "line 11: is not YAML: found unknown escape"),
     "two documents": ("data: mnist", "data: mnist\n---\n", "line 12: is not YAML: but found another document"),

@@ -198,6 +198,7 @@ def test_a_view_has_the_start_the_end_and_at_most_twenty_epochs(epochs, count):
 
 def test_planes_of_other_runs_are_removed(cache, tmp_path):
     planes = sweep.PlaneCache(tmp_path / "planes", cache, 600)
+    (tmp_path / "planes/.ipynb_checkpoints").mkdir(parents=True)
     plane = np.eye(3, dtype=np.float32)
     for seed in (0, 1):
         planes.write(RUN._replace(seed=seed), plane)

@@ -104,7 +104,9 @@ def test_only_what_is_readable_is_drawn(experiment, tmp_path):
             experiment.content()
     finally:
         (tmp_path / "kept").rename(experiment.models / "middle" / "trajectory.npy")
-    with pytest.raises(InvalidResults, match="is missing; `dvc repro sweep` trains this run: batch_size 2"):
+    with pytest.raises(
+        InvalidResults, match="is missing or damaged; `dvc repro sweep` trains this run: batch_size 2"
+    ):
         experiment._replace(runs=experiment.runs._replace(data="other")).content()
 
 

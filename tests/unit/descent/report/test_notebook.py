@@ -347,3 +347,12 @@ def test_status_is_that_of_the_pipeline(losses, updates, moved):
         for place, loss in enumerate(losses)
     ]
     assert space["status"](run) == results.status(rows, 10)
+
+
+@pytest.mark.parametrize(
+    ("names", "rate"), [(["rate_100", "baseline", "rate_1e-7"], "0.01"), (["rate_100"], "100.0")]
+)
+def test_the_descent_by_keras_has_a_usual_rate_as_a_float(names, rate):
+    """Keras rejects a whole number."""
+    params = make_params(studies={"Which?": names}, models={name: MODELS[name] for name in names})
+    assert f"SGD(learning_rate={rate})" in code_of(notebook.assemble(params, SUMMARY).cells)

@@ -221,6 +221,11 @@ def test_updates_explain_nothing_without_a_comparison_at_equal_updates():
     assert explained((0.1,) * 6, learning_rate=[0.1, 0.2]) is None
 
 
+def test_one_model_alone_is_compared_with_nothing():
+    rows = study().iloc[:1]
+    assert "is the only one of this study" in sentences.headline(rows, rows.iloc[0])
+
+
 def test_learning_rates_are_too_large_or_too_small_by_their_status():
     rates = {"model": list("abcd"), "batch_size": 8, "learning_rate": [1e-7, 0.1, 10, 100], "updates": 9}
     rates |= {
@@ -285,7 +290,7 @@ def why(status, losses=(2.3, 1.0, 0.1), distances=(3.0,), predicted=(0, 1), **ch
         ("learned", (2.3, 1.0, 0.1), (3.0,), "fewer updates than `a` by a factor of 10", "2.30 to 0.100"),
         ("undertrained", (2.3, 2.2, 2.0), (0.1,), "too few updates", "still falling"),
         ("undertrained", (2.3, 1.8, 2.0), (9.0,), "no steady progress", "it fell no longer"),
-        ("stalled", (2.3, 2.2999, 2.2997), (1e-4,), "steps too small", "by -0.013 %"),
+        ("stalled", (2.3, 2.2999, 2.2997), (1e-4,), "steps too small", "by −0.013 %"),
         ("collapsed", (2.38, 2.31, 2.32), (150.0,), "steps too large", "guessing costs 2.30"),
         ("diverged", (2.3, 20.0, 34.0), (1e17, 1e18, 1e28), "steps too large", "weights 10¹⁸ from the start"),
         ("diverged", (2.3, np.nan, np.nan), (np.nan,), "steps too large", "to no finite value"),
