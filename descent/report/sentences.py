@@ -385,10 +385,11 @@ def evidence(rows: pd.DataFrame, winner: pd.Series, differences: pd.DataFrame) -
     if other.status in NOT_LEARNED:
         return [spread, "No other model learned anything, so there is no lead to test."]
     status = "" if other.status == "learned" else f", {other.status}"
-    gap = 100 * round(winner.validation_accuracy_mean - other.validation_accuracy_mean, 9)
+    points = f"{100 * (winner.validation_accuracy_mean - other.validation_accuracy_mean):.2f}"
+    gap = "less than 0.01" if points == "0.00" else points
     lead = (
         f"The runner-up is `{other.model}` ({settings_text(other, shown_settings(rows))}{status}) with "
-        f"{percent(other.validation_accuracy_mean)}, {number(gap)} percentage points behind."
+        f"{percent(other.validation_accuracy_mean)}, {gap} percentage points behind."
     )
     return [spread, lead, over_seeds(first), over_images(first)]
 
@@ -636,7 +637,7 @@ def method(params: Params, models: pd.DataFrame, tables: Tables, dataset: Datase
     """Return what the template needs to say how it was measured; `models` has a row for each model."""
     return {
         "split": params.preprocess,
-        "source": markdown(dataset.source),
+        "source": dataset.source,
         "classes": int(models.classes.iloc[0]),
         "surface": not tables.surface.empty,
         "tuned": list(params.tuned.models),

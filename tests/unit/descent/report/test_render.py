@@ -131,7 +131,7 @@ def test_anchors_are_those_of_github():
 def test_a_picture_has_both_themes_and_its_words_escaped(figures):
     html = render.picture(figures["sweep"])
     assert 'srcset="figures/sweep-dark.svg"' in html and 'src="figures/sweep.svg"' in html
-    assert 'alt="Title of &quot;sweep&quot; &lt;i&gt;: model_0, model_1 and model_2"' in html
+    assert 'alt="Title of &quot;sweep&quot; &lt;i&gt;"' in html
 
 
 def test_the_page_may_load_nothing_from_a_network(written):
