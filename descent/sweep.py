@@ -8,9 +8,7 @@ Beside its numbers a run keeps a view for reports/explorer.html: its trajectory 
 seed share, and its predictions for some test images after each epoch.
 """
 
-import ast
 import hashlib
-import itertools
 import json
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
@@ -282,18 +280,8 @@ def view_digest(images: np.ndarray) -> str:
 
 
 def engine_digest(folder: Path = ENGINE) -> str:
-    """Return the SHA-256 of the engine's syntax trees; comments, docstrings and layout do not change it."""
-    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.py"))]
-    for node in itertools.chain.from_iterable(map(ast.walk, trees)):
-        body = getattr(node, "body", None)
-        if isinstance(body, list):
-            body[:] = [entry for entry in body if not _is_text(entry)]
-    return hashlib.sha256("\n".join(map(ast.dump, trees)).encode()).hexdigest()
-
-
-def _is_text(node: ast.AST) -> bool:
-    value = node.value if isinstance(node, ast.Expr) else None
-    return isinstance(value, ast.Constant) and isinstance(value.value, str)
+    """Return the SHA-256 of the engine's files in the order of their names."""
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(folder.glob("*.py")))).hexdigest()
 
 
 def table(runs: Sequence[RunSettings], cache: RunCache, images: int, classes: int) -> pd.DataFrame:

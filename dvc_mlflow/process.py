@@ -118,7 +118,12 @@ def call_in_process(function: Callable[..., Any], *arguments: Any) -> Callable[[
     """
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
-    context.Process(target=_answer, args=(sender, function, arguments), daemon=True).start()
+    signals = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)  # else the child may begin without its task
+    try:
+        context.Process(target=_answer, args=(sender, function, arguments), daemon=True).start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     sender.close()
 
     def result() -> Any:
@@ -135,6 +140,7 @@ def call_in_process(function: Callable[..., Any], *arguments: Any) -> Callable[[
 
 def _answer(sender: Any, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     end_with_parent()
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     try:
         sender.send(function(*arguments))
     except Exception as error:  # not every exception of a library can be sent

@@ -92,7 +92,8 @@ def write_report(
 
 def figures(params: Params, tables: Tables, contents: Contents, dataset: Dataset) -> dict[str, Figure]:
     """Make all figures, by name: `samples`, and those that have a caption."""
-    captions = {"samples": Caption("", "A training image of each class."), **contents.captions}
+    names = "" if dataset.numbered else ": " + format.markdown(", ".join(dataset.class_names))
+    captions = {"samples": Caption("", f"A training image of each class{names}."), **contents.captions}
     still, live = (_charts(params, tables, contents, dataset, live) for live in (False, True))
     return {
         name: Figure(name, caption, *(list(map(specification, found[name])) for found in (still, live)))
