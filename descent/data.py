@@ -391,7 +391,7 @@ def split_rows(
         raise UsageError(
             f"{paths.PARAMS}: preprocess.training_images + preprocess.validation_images: "
             f"{training + validation} is not accepted; accepted: at most {len(labels)}, the images that are "
-            "no test images"
+            "not test images"
         )
     used = class_counts(np.bincount(labels), training + validation)
     validated = class_counts(used, validation)

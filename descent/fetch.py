@@ -102,8 +102,7 @@ def obtain(name: str, dataset: Any, folder: Path, given: str | None = None) -> R
     wanted = _description(name, dataset)
     with suppress(InvalidData):
         found = data.read_description(folder)
-        known = found.format in ("idx", "npz")  # before 2.0 there was another
-        if known and (found.name, found.published) == (wanted.name, wanted.published):
+        if (found.name, found.published) == (wanted.name, wanted.published):
             wanted = wanted._replace(format=found.format, files=found.files)
     if isinstance(dataset, KnownDataset):
         checksums = wanted.files or dataset.sha256 or dict.fromkeys(IDX_FILES)

@@ -197,7 +197,7 @@ def open_store(root: Path, given: str | None = None, create: bool = True) -> Sto
     artifacts = (file.parent if file else root) / "mlartifacts"
     if file == root / "mlflow.db" and create:
         follow_move(file, artifacts)
-    import mlflow  # noqa: F401  (for seconds that are not the store's)
+    import mlflow  # noqa: F401  (takes seconds that the deadline below is not for)
 
     what = f"MLflow at {redacted(uri)}"
     try:
@@ -268,7 +268,7 @@ def follow_move(file: Path, artifacts: Path) -> None:
 def _explained(error: Exception, uri: str, file: Path | None) -> Unusable | None:
     """Return a remedy that works where the address is none, or the database is of another MLflow."""
     if re.search("filesystem tracking backend|unsupported URI|SQLAlchemy URL|load plugin", str(error)):
-        return Unusable(f"{redacted(uri)}: is no address of a server or database; {ACCEPTED}")
+        return Unusable(f"{redacted(uri)}: is not the address of a server or database; {ACCEPTED}")
     found = re.search(r"database schema.*found version (\w*)", str(error), re.DOTALL)
     if not found:
         return None

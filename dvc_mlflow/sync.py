@@ -21,7 +21,7 @@ MOST_NAMED = 5
 
 
 class Step(NamedTuple):
-    """What MLflow does not show as DVC has it, how it differs, and the function that mends it and says so."""
+    """The differences of something in MLflow from DVC, and the function that ends them and says so."""
 
     what: str
     differences: list[str]
@@ -190,7 +190,7 @@ def _differences(stage: ExpectedStage, match: Match) -> list[str]:
     found = [f"child run {key}: missing or different" for key in missing[:MOST_NAMED]]
     found += [f"child run {name}: is not what DVC has" for name in extra[:MOST_NAMED]]
     if more := len(missing) + len(extra) - len(found):
-        found.append(f"{more} child runs more")
+        found.append(f"{more} more child runs")
     return match.wrong + found
 
 

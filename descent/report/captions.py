@@ -133,10 +133,8 @@ def scaling_text(sweep: pd.DataFrame) -> str:
     used = found.batch_size[(found.status == "learned") & found.refined.notna()]
     left_out = [count(size) for size in sorted(set(sweep.batch_size) - set(used))]
     if left_out:
-        text += (
-            f" Left out: {listed(left_out)}, where no run learned or the best learning rate is at an edge "
-        )
-        text += "of the grid."
+        why = "where no run learned or the best learning rate is at an edge of the grid"
+        text += f" Left out: {listed(left_out)}, {why}."
     return text
 
 

@@ -74,7 +74,7 @@ class Figure(NamedTuple):
 
     @property
     def alternative(self) -> str:
-        """What stands in for the charts where they cannot be seen."""
+        """The text in place of the charts, for readers who cannot see them."""
         drawn = self.models and self.name != "sweep"  # where models are marks on the cells
         models = f": {format.listed(self.models)}" if drawn else ""
         return plain(self.caption.title or self.caption.text) + models

@@ -1,4 +1,4 @@
-"""What the report says in words, derived from the tables; captions.py has the words below figures.
+"""The sentences of the report, derived from the tables; captions.py has the words below figures.
 
 All texts are Markdown, with the names of models in backquotes, unless a docstring says plain.
 """
@@ -304,7 +304,7 @@ def best_rates_explain(rows: pd.DataFrame) -> str:
     if len(first) > 1:
         text = (
             f"With the best learning rate for each, {setting_titles(name)} {values} tie: with "
-            f"{counted(first.seeds.max(), 'seed')}, chance may have made the lead of the best. They have"
+            f"{counted(first.seeds.max(), 'seed')}, the lead of the best may be due to chance. They have"
         )
     text += f" {accuracies(first)} validation accuracy."
     if len(behind):
@@ -361,7 +361,7 @@ def headline(rows: pd.DataFrame, winner: pd.Series | None) -> str:
     if len(models) > 1:
         names, seeds = listed(code(models)), counted(winner.seeds, "seed")
         return (
-            f"{value} ({names}): with {seeds}, chance may have made the lead of the best. The highest mean "
+            f"{value} ({names}): with {seeds}, the lead of the best may be due to chance. The highest mean "
             f"is that of `{winner.model}`: it classifies {accuracies}"
         )
     verdict = "performed best" if len(rows) > 1 else "is the only one of this study"

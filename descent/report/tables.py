@@ -28,9 +28,21 @@ INTERVALS = ("validation_accuracy", "test_accuracy")
 """The metrics with a confidence interval."""
 
 DIFFERENCES = (
-    "study", "best", "other", "pairs", "difference", "difference_low", "difference_high", "t", "p_seeds",
-    "seeds_needed", "images", "best_alone_correct", "other_alone_correct", "p_images",
-)  # fmt: skip
+    "study",
+    "best",
+    "other",
+    "pairs",
+    "difference",
+    "difference_low",
+    "difference_high",
+    "t",
+    "p_seeds",
+    "seeds_needed",
+    "images",
+    "best_alone_correct",
+    "other_alone_correct",
+    "p_images",
+)
 
 WORST_MISTAKES = 12
 """The number of misclassified images that are listed for each model."""

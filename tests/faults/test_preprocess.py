@@ -47,7 +47,7 @@ def test_too_many_images_in_params_yaml_exit_with_2(project, idx_folder, capsys)
     assert caught.value.code == 2 and not (project / "data/arrays").exists()
     assert capsys.readouterr().err == (
         "params.yaml: preprocess.training_images + preprocess.validation_images: 801 is not accepted; "
-        "accepted: at most 800, the images that are no test images\n"
+        "accepted: at most 800, the images that are not test images\n"
     )
 
 

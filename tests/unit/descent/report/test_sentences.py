@@ -97,7 +97,7 @@ def test_tie_is_called_a_tie():
     assert same.answer == "a tie of batch sizes 8 and 128" and "mean is that of `b`" in same.headline
     level = answered(study(p_lead=[np.nan, 0.051]))
     assert level.answer == "a tie of batch sizes 8 and 128" and level.models == ["a", "b"]
-    assert "A tie" in level.headline and "`a` and `b`): with 3 seeds, chance" in level.headline
+    assert "A tie" in level.headline and "`a` and `b`): with 3 seeds, the lead" in level.headline
     assert level.reasons == ["`a` and `b`: enough updates of a suitable size."]
     slow = answered(study(p_lead=[np.nan, 0.051], status="undertrained"))
     assert len(slow.reasons) == 2 and "suitable" not in str(slow.reasons)
@@ -260,7 +260,7 @@ def tuned(p_lead, status="learned", **changes):
 
 def test_settings_at_their_best_rates_tie_where_the_lead_may_be_chance():
     tie = tuned([np.nan, 0.2, 0.001])
-    assert "batch sizes 8 and 128 tie: with 3 seeds, chance" in tie and "have 97.0 to 98.0\xa0%" in tie
+    assert "batch sizes 8 and 128 tie: with 3 seeds, the lead" in tie and "have 97.0 to 98.0\xa0%" in tie
     assert "1,000 (full), which makes fewer updates, is behind with 60.0\xa0%" in tie
     ahead = tuned([np.nan, 0.01, 0.001])
     assert "Even with the best learning rate for each, batch size 8 performs best: it has 98.0" in ahead
