@@ -214,9 +214,9 @@ def test_a_server_that_misbehaves_is_one_line_within_a_minute_and_a_half(plain, 
 @pytest.mark.parametrize(
     "address, words",
     [
-        ("./mlruns", "no address of a server"),
-        ("localhost:5000", "no address of a server"),
-        ("sqlite:mlflow.db", "no address of a server"),
+        ("./mlruns", "not the address of a server"),
+        ("localhost:5000", "not the address of a server"),
+        ("sqlite:mlflow.db", "not the address of a server"),
         ("sqlite:////dev/null", "/dev/null is not a file; accepted: "),
         ("postgresql+psycopg2://user:secret@127.0.0.1:9/runs", "refused .*; check server"),
         ("mysql://user:secret@127.0.0.1/runs", "No module named .*; `pip install`"),
