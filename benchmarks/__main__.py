@@ -23,7 +23,7 @@ from benchmarks import engines, write
 from benchmarks.worker import prepare, train
 from descent import paths
 from descent.data import load_dataset
-from descent.report.format import counted
+from descent.format import counted
 from descent.results import processor
 
 ROUNDS = {8: 3, 128: 9, "full": 9}

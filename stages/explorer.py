@@ -4,10 +4,10 @@ from descent import paths, process, sweep
 from descent.config import read_params_or_exit, with_tuned
 from descent.data import load_dataset
 from descent.errors import in_one_line
+from descent.explorer.content import content
+from descent.explorer.page import page
 from descent.files import write_text
 from descent.report import tables
-from descent.report.explorer.content import content
-from descent.report.explorer.page import page
 
 
 @in_one_line()

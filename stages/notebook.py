@@ -9,7 +9,7 @@ from descent import paths, process
 from descent.config import read_params_or_exit, with_tuned
 from descent.errors import in_one_line
 from descent.files import write_text
-from descent.report import notebook
+from descent.notebook import solutions
 
 NOTEBOOK = paths.REPORTS / "solutions.ipynb"
 
@@ -25,7 +25,7 @@ def main() -> None:
         sys.exit(f"{files[0]} or {files[1]}: is damaged; `dvc repro preprocess` makes it again")
     try:
         with process.interruptible():
-            write_text(NOTEBOOK, notebook.render(params, summary | dataset))
+            write_text(NOTEBOOK, solutions.render(params, summary | dataset))
     except CellExecutionError as error:
         sys.exit(f"{error}\n{NOTEBOOK}: not written, a cell failed: {error.ename}: {error.evalue}")
     except DeadKernelError as error:

@@ -6,9 +6,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from descent.data import Dataset
-from descent.rates import best_rates, cells, scaling
-from descent.report import landscape
-from descent.report.format import (
+from descent.format import (
     STATUS_SIGNS,
     capital,
     code,
@@ -20,6 +18,8 @@ from descent.report.format import (
     percent_range,
     rate,
 )
+from descent.rates import best_rates, cells, scaling
+from descent.report import landscape
 from descent.report.tables import Tables, best
 
 AT_THE_RING = 0.05

@@ -19,8 +19,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from descent.format import STATUS_SIGNS, count, number, rate
 from descent.metrics import Metric
-from descent.report.format import STATUS_SIGNS, count, number, rate
 from descent.report.landscape import ASPECT
 
 FONT = "Liberation Sans, Arimo, Arial, Helvetica, sans-serif"

@@ -16,13 +16,13 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from markupsafe import Markup
 
-from descent import paths, results
+from descent import format, paths, results
 from descent.config import Params
 from descent.data import Dataset
 from descent.files import write_text
 from descent.metrics import METRICS
 from descent.rates import cells
-from descent.report import charts, format, landscape
+from descent.report import charts, landscape
 from descent.report.captions import Caption
 from descent.report.charts import SHAPES, THEMES, Models
 from descent.report.sentences import Contents

@@ -12,11 +12,7 @@ import pandas as pd
 
 from descent.config import Params
 from descent.data import Dataset
-from descent.metrics import METRICS
-from descent.rates import ROW, best_rates
-from descent.report import landscape
-from descent.report.captions import Caption, captions
-from descent.report.format import (
+from descent.format import (
     capital,
     code,
     count,
@@ -33,6 +29,10 @@ from descent.report.format import (
     setting_titles,
     times,
 )
+from descent.metrics import METRICS
+from descent.rates import ROW, best_rates
+from descent.report import landscape
+from descent.report.captions import Caption, captions
 from descent.report.tables import (
     SETTINGS,
     Tables,

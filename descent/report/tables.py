@@ -9,14 +9,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from descent import paths
+from descent import format, paths
 from descent.config import Model, Params
 from descent.data import Dataset
 from descent.engine.optimizers import OPTIMIZERS
 from descent.errors import UserError
 from descent.files import write_json, write_table
 from descent.metrics import METRICS
-from descent.report import format, landscape
+from descent.report import landscape
 from descent.results import NOT_LEARNED, read_history, read_metrics
 from descent.statistics import SIGNIFICANT, exact_mcnemar, interval, mean_and_deviation, paired_t
 

@@ -9,7 +9,7 @@ import pytest
 from descent import paths
 from descent.data import Dataset, Split
 from descent.engine.settings import RunSettings
-from descent.report.explorer import content, page
+from descent.explorer import content, page
 from tests.browser.conftest import DESKTOP, PHONE, assert_headings_descend
 from tests.support import explorer
 from tests.support.small_params import ROOT

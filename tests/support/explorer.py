@@ -12,9 +12,9 @@ from descent import sweep
 from descent.config import Params
 from descent.data import Dataset, Split
 from descent.engine.settings import RunSettings
+from descent.explorer.content import class_probabilities, content, pixels
+from descent.explorer.page import page
 from descent.report import tables
-from descent.report.explorer.content import class_probabilities, content, pixels
-from descent.report.explorer.page import page
 from tests.support.results import OUTCOMES, SWEEP, make_params, run_history, write_model
 
 GRID = {"batch_sizes": [2, 8, "full"], "learning_rates": [1.0e-7, 0.1, 10.0], "seeds": [0], "epochs": 3}

@@ -10,9 +10,9 @@ import pandas as pd
 
 from descent.config import Params, Preprocess
 from descent.data import Dataset, Split
+from descent.format import markdown
 from descent.metrics import METRICS
 from descent.report.captions import Caption
-from descent.report.format import markdown
 from descent.report.sentences import Answer, Contents, StudyTable
 from descent.report.tables import Tables
 from tests.support.results import make_params, sweep_table

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from descent import results
-from descent.report import notebook
+from descent.notebook import solutions
 
 CLASSES, HEIGHT, WIDTH = 5, 14, 12
 NAMES = ["bag", "<b>boot</b>", "$coat_1$", "dress", "`_egg_`"]
@@ -103,13 +103,13 @@ def project(tmp_path_factory):
 @pytest.fixture(scope="module")
 def executed(project):
     summary = json.loads((project / "data/arrays/summary.json").read_text())
-    return notebook.render(make_params(), summary, project)
+    return solutions.render(make_params(), summary, project)
 
 
 @pytest.mark.slow
 def test_notebook_executed_twice_has_the_same_bytes(project, executed):
     summary = json.loads((project / "data/arrays/summary.json").read_text())
-    assert notebook.render(make_params(), summary, project) == executed
+    assert solutions.render(make_params(), summary, project) == executed
 
 
 @pytest.mark.slow
@@ -171,7 +171,7 @@ def test_notebook_gradients_agree_with_tensorflow_and_keras_fit_with_the_loop(ex
 def test_notebook_of_unusual_params_executes(tmp_path, models, studies, seeds, epochs):
     params = make_params(models, studies, epochs, seeds)
     write_project(tmp_path, params)
-    text = notebook.render(params, SUMMARY, tmp_path)
+    text = solutions.render(params, SUMMARY, tmp_path)
     if "None?" in studies:
         assert answers_of(text) == ["The best learning rate is **none**: no training learned anything."]
     if "One?" in studies:
@@ -186,12 +186,12 @@ def test_notebook_runs_in_plain_jupyter_from_its_own_folder(project, executed):
     assert result.returncode == 0, result.stderr
 
 
-@pytest.mark.parametrize("activation", notebook.ACTIVATION_CODE)
+@pytest.mark.parametrize("activation", solutions.ACTIVATION_CODE)
 def test_backpropagation_equals_tensorflow(activation):
     import tensorflow as tf
 
     models = {"a": make_model(activation=activation)}
-    cells = notebook.assemble(make_params(models, {"One?": ["a"]}), SUMMARY).cells
+    cells = solutions.assemble(make_params(models, {"One?": ["a"]}), SUMMARY).cells
     space = {"np": np, "height": HEIGHT, "width": WIDTH, "classes": CLASSES}
     exec(next(line for line in code_of(cells).splitlines() if line == "import math"), space)
     for line in code_of(cells).splitlines():
@@ -218,7 +218,7 @@ def test_backpropagation_equals_tensorflow(activation):
 
 
 def test_each_item_is_one_training_and_a_shared_one_is_trained_once():
-    cells = notebook.assemble(make_params(), SUMMARY).cells
+    cells = solutions.assemble(make_params(), SUMMARY).cells
     trained = re.findall(r"^runs\[(.*?)\] = (.*)$", code_of(cells), re.MULTILINE)
     assert trained[:-1] == [
         ('"batch_8"', "train(batch_size=8, learning_rate=0.01)"),
@@ -240,19 +240,19 @@ def test_each_item_is_one_training_and_a_shared_one_is_trained_once():
 
 
 def test_notebook_imports_nothing_of_the_project():
-    code = code_of(notebook.assemble(make_params(), SUMMARY).cells)
+    code = code_of(solutions.assemble(make_params(), SUMMARY).cells)
     assert not re.search(r"^\s*(from|import) (stages|descent|dvc_mlflow)", code, re.MULTILINE)
 
 
 def test_prose_states_no_result():
-    prose = prose_of(notebook.assemble(make_params(), SUMMARY).cells)
+    prose = prose_of(solutions.assemble(make_params(), SUMMARY).cells)
     assert re.findall(r"[\d.]+ ?%", prose) == ["95 %"]
 
 
 def test_text_of_params_is_shown_as_text():
     question = "Is `x` *bold*, <script>alert(1)</script>, $y$ or\n---\n```python\nimport os\n```\n?"
     params = make_params(studies={question: ["batch_8", "baseline"]})
-    cells = notebook.assemble(params, SUMMARY | {"title": "<b>$t$</b>"}).cells
+    cells = solutions.assemble(params, SUMMARY | {"title": "<b>$t$</b>"}).cells
     assert "script" not in code_of(cells)
     assert "<" not in prose_of(cells).replace("$0 < ", "").replace("| < 1$", "")
     assert (
@@ -274,7 +274,7 @@ def test_text_of_params_is_shown_as_text():
 def test_study_that_the_numpy_code_cannot_train_is_left_to_the_pipeline(changes, reason):
     models = MODELS | {"other": make_model(**changes)}
     params = make_params(models, STUDIES | {"Which other one?": ["other"]})
-    cells = notebook.assemble(params, SUMMARY).cells
+    cells = solutions.assemble(params, SUMMARY).cells
     assert reason in prose_of(cells)
     assert 'study = ["other"]' in code_of(cells)
     assert 'runs["other"]' not in code_of(cells)
@@ -282,11 +282,11 @@ def test_study_that_the_numpy_code_cannot_train_is_left_to_the_pipeline(changes,
 
 def test_study_of_tuned_batch_sizes_stands_near_the_end_and_is_named_where_its_question_arises():
     params = make_params(MODELS | {"tuned_8": make_model(8, 0.03), "tuned_full": make_model("full", 0.3)})
-    assert "exercise 3 tries it." in prose_of(notebook.assemble(params, SUMMARY).cells)
-    assert "Studies that the pipeline answers" not in prose_of(notebook.assemble(params, SUMMARY).cells)
+    assert "exercise 3 tries it." in prose_of(solutions.assemble(params, SUMMARY).cells)
+    assert "Studies that the pipeline answers" not in prose_of(solutions.assemble(params, SUMMARY).cells)
     params.tuned.models = {name: params.models[name] for name in ("tuned_8", "tuned_full")}
     params.studies["tuned"] = SimpleNamespace(question="At the best rate?", models=list(params.tuned.models))
-    prose = prose_of(notebook.assemble(params, SUMMARY).cells)
+    prose = prose_of(solutions.assemble(params, SUMMARY).cells)
     assert "the pipeline's answer stands [near the end](#Studies-that-the-pipeline-answers)." in prose
     assert prose.index("\n## Studies that the pipeline answers\n") < prose.index("\n### At the best rate?\n")
     assert "trains the networks above with 3 seeds" in prose
@@ -294,7 +294,7 @@ def test_study_of_tuned_batch_sizes_stands_near_the_end_and_is_named_where_its_q
 
 def test_study_with_too_many_trainings_is_left_to_the_pipeline():
     models = MODELS | {f"m{n}": make_model(16 + n) for n in range(4)}
-    cells = notebook.assemble(
+    cells = solutions.assemble(
         make_params(models, STUDIES | {"Tuned?": [f"m{n}" for n in range(4)]}), SUMMARY
     ).cells
     assert "These trainings would take too long in a notebook." in prose_of(cells)
@@ -303,20 +303,20 @@ def test_study_with_too_many_trainings_is_left_to_the_pipeline():
 
 def test_other_shapes_are_passed_to_train():
     models = {"wide": make_model(), "flat": make_model(hidden_layers=())}
-    code = code_of(notebook.assemble(make_params(models, {"Deep?": ["wide", "flat"]}), SUMMARY).cells)
+    code = code_of(solutions.assemble(make_params(models, {"Deep?": ["wide", "flat"]}), SUMMARY).cells)
     assert 'runs["flat"] = train(batch_size=128, learning_rate=0.01, hidden=())' in code
     assert '"hidden layers"' in code
 
 
 def test_study_that_varies_two_settings_says_so():
     models = {"a": make_model(8, 0.01), "b": make_model(128, 0.1)}
-    prose = prose_of(notebook.assemble(make_params(models, {"Which?": ["a", "b"]}), SUMMARY).cells)
+    prose = prose_of(solutions.assemble(make_params(models, {"Which?": ["a", "b"]}), SUMMARY).cells)
     assert "This task varies batch size and learning rate at once." in prose
     assert "### Batch size 8 and learning rate 0.01" in prose
 
 
 def test_cells_have_stable_ids_and_lines_that_fit_a_screen():
-    cells = notebook.assemble(make_params(), SUMMARY).cells
+    cells = solutions.assemble(make_params(), SUMMARY).cells
     assert [cell.id for cell in cells] == [f"cell-{number}" for number in range(len(cells))]
     assert max(len(line) for line in code_of(cells).splitlines()) <= 100
 
@@ -337,7 +337,7 @@ def test_cells_have_stable_ids_and_lines_that_fit_a_screen():
     ],
 )
 def test_status_is_that_of_the_pipeline(losses, updates, moved):
-    cells = notebook.assemble(make_params(), SUMMARY).cells
+    cells = solutions.assemble(make_params(), SUMMARY).cells
     space = {"guessing": np.log(10)}
     exec(next(cell.source for cell in cells if "def status(" in cell.source), space)
     history = pd.DataFrame({"training loss": losses, "updates": [0, updates]})
@@ -355,4 +355,4 @@ def test_status_is_that_of_the_pipeline(losses, updates, moved):
 def test_the_descent_by_keras_has_a_usual_rate_as_a_float(names, rate):
     """Keras rejects a whole number."""
     params = make_params(studies={"Which?": names}, models={name: MODELS[name] for name in names})
-    assert f"SGD(learning_rate={rate})" in code_of(notebook.assemble(params, SUMMARY).cells)
+    assert f"SGD(learning_rate={rate})" in code_of(solutions.assemble(params, SUMMARY).cells)

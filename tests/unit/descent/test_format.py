@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from descent.report import format
+from descent import format
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from descent.data import Dataset, Split
 from descent.engine import network
 from descent.engine.settings import RunSettings
-from descent.report.explorer import content, page
+from descent.explorer import content, page
 from descent.report.tables import InvalidResults
 from descent.results import STATUSES
 from tests.support import explorer

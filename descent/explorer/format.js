@@ -1,4 +1,4 @@
-// Numbers as readers see them; the same forms as in descent/report/format.py.
+// Numbers as readers see them; the same forms as in descent/format.py.
 
 const SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹";
 

@@ -16,8 +16,8 @@ from descent import paths, sweep
 from descent.config import Params
 from descent.data import Dataset, Split
 from descent.engine.settings import RunSettings
+from descent.format import STATUS_SIGNS
 from descent.report import landscape, tables
-from descent.report.format import STATUS_SIGNS
 from descent.results import NOT_LEARNED, read_history, status
 from descent.sweep import RunView
 

@@ -1,4 +1,4 @@
-"""The notebook that solves the assignment: built from a template, executed, its outputs stored inside."""
+"""The notebook: built from solutions.md.j2, executed, its outputs stored inside."""
 
 import asyncio
 import json
@@ -19,9 +19,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from nbclient import NotebookClient
 
 from descent.config import images_per_update
-from descent.report.format import counted, listed, markdown
+from descent.format import counted, listed, markdown
 
-TEMPLATES = Path(__file__).parent / "templates"
 MOST_TRAININGS = 6
 """Trainings in one notebook; the longest takes about 15 s of its minute."""
 COLORS = ("#0072b2", "#d55e00", "#00835f", "#a8488a", "#4d4d4d", "#8a6d00")
@@ -128,7 +127,7 @@ def render(params: Any, summary: Mapping[str, Any], root: Path | str = ".") -> s
 def assemble(params: Any, summary: Mapping[str, Any]) -> nbformat.NotebookNode:
     """Build the notebook without executing it; for the arguments see `render`."""
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
+        loader=FileSystemLoader(Path(__file__).parent),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -1,0 +1,1 @@
+"""reports/solutions.ipynb: the assignment solved step by step."""
