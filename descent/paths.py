@@ -7,8 +7,9 @@ RAW = Path("data/raw")
 ARRAYS = Path("data/arrays")
 DATASET = Path("data/dataset.json")
 """Title and class names of the dataset: what only readers need."""
-SWEEP_RUNS = Path("data/sweep/runs")
-SWEEP_PLANES = Path("data/sweep/planes")
+SWEEP = Path("data/sweep")
+SWEEP_RUNS = SWEEP / "runs"
+SWEEP_PLANES = SWEEP / "planes"
 """The planes in which the explorer draws the runs' trajectories."""
 MODELS = Path("models")
 TUNED = MODELS / "tuned"

@@ -26,7 +26,7 @@ def main() -> None:
     new = [run for run in runs if cache.read(run) is None]
     kept = {run.seed for run in runs if run not in new}
     without_plane = [run for run in _one_per_seed(runs) if run.seed not in kept or planes.read(run) is None]
-    with process.interruptible(), process.exclusive_writer(cache.folder), dvc_mlflow.live() as live:
+    with process.interruptible(), process.exclusive_writer(paths.SWEEP), dvc_mlflow.live() as live:
         trained, failures = _train(new, dataset, cache, planes, without_plane, live)
         timed = [(str(run), result) for run, result in trained.items()]
         seconds = write_timing(paths.timing("sweep"), started, timed)
