@@ -92,7 +92,7 @@ $(INSTALLED): requirements.txt pyproject.toml $(STALE) | repository
 	      "or apt-get install python3-venv (Debian)" >&2; exit 1; }; \
 	  echo "Setting up $(VENV) with $$('$(PYTHON)' -V)" && \
 	  { test -d $(VENV) || { rm -f $(VENV) && mkdir $(VENV); }; } && \
-	  '$(PYTHON)' -m venv --clear --without-pip "$$(cd $(VENV) && pwd -P)" && \
+	  '$(PYTHON)' -m venv "$$(cd $(VENV) && pwd -P)" --clear --without-pip && \
 	  $(VENV)/bin/python -I -m ensurepip --default-pip >/dev/null && \
 	  sed -n '/^uv==/,/[^\\]$$/p' requirements.txt > $(VENV)/uv.txt && \
 	  $(PIP) --require-hashes -r $(VENV)/uv.txt && \
