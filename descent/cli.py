@@ -86,7 +86,7 @@ def _check(options: argparse.Namespace) -> None:
         sys.exit(f"{folder}: is a link, which DVC rejects; to keep large files elsewhere: {mends}")
     if integrity.remove_truncated_rwlock(root):
         print(f"{integrity.RWLOCK}: was truncated, as by a kill of dvc; removed", file=sys.stderr)
-    if damage := integrity.lock_damage(root):
+    if damage := integrity.lock_damage(root) or integrity.other_owner(root):
         sys.exit(damage)
     if options.quick:
         return

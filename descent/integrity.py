@@ -141,6 +141,23 @@ def git_fault(root: Path) -> str | None:
     return f"git: {reason}"
 
 
+def other_owner(root: Path) -> str | None:
+    """Return a file in data/ that belongs to another account, with the settings of DVC for a shared folder.
+
+    Stages keep these files (`persist` in dvc.yaml). DVC first changes their modes, which only the owner may
+    do; links it replaces.
+    """
+    for path in sorted((root / "data").rglob("*")):
+        if path.is_file() and not path.is_symlink() and os.access(path.parent, os.W_OK):
+            try:
+                path.chmod(path.stat().st_mode)
+            except PermissionError:
+                shared = "dvc config --local cache.shared group && dvc config --local cache.type symlink"
+                fault = "of another account, and dvc may not change its mode"
+                return _line(path.relative_to(root), fault, f"{shared} && dvc checkout --relink")
+    return None
+
+
 def recorded_files(repo: Any) -> Iterator[Recorded]:
     """Yield what dvc.lock names in a `dvc.repo.Repo`: each output, and the files of each folder."""
     for out in repo.index.outs:

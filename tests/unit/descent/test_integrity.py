@@ -91,6 +91,20 @@ def test_only_a_truncated_rwlock_is_removed(tmp_path, content, removed):
     assert (tmp_path / RWLOCK).exists() is not removed
 
 
+def test_a_kept_file_of_another_account_is_named_with_the_settings_for_a_shared_folder(tmp_path, monkeypatch):
+    def forbidden(path, mode):
+        raise PermissionError(1, "Operation not permitted")
+
+    (tmp_path / "data/raw").mkdir(parents=True)
+    (tmp_path / "data/link").symlink_to(__file__)
+    (tmp_path / "data/raw/images").write_text("")
+    assert integrity.other_owner(tmp_path) is None, "they belong to this account"
+    monkeypatch.setattr(Path, "chmod", forbidden)
+    assert integrity.other_owner(tmp_path).startswith("data/raw/images: is of another account")
+    (tmp_path / "data/raw/images").unlink()
+    assert integrity.other_owner(tmp_path) is None, "dvc replaces links"
+
+
 @pytest.fixture
 def recorded(tmp_path):
     """Two files of the same bytes that share a copy in the cache, and one that is not cached."""
