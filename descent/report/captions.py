@@ -25,6 +25,11 @@ from descent.report.tables import Tables, best
 AT_THE_RING = 0.05
 """A trajectory of at most this share of the longest does not leave the mark of the start."""
 
+ACCURACY_EXPLAINED = (
+    "The axis of the accuracy is logarithmic in the error, so that 90 % and 99 % are as far apart as 0 % and "
+    "90 %. "
+)
+
 MOVEMENT_EXPLAINED = (
     "The gradient norm is the slope of the training loss where the weights are. The distance is the "
     "Euclidean distance of all weights from their initial values; a logarithmic scale has no place for its 0 "
@@ -52,10 +57,11 @@ def captions(tables: Tables, studies: dict[str, pd.DataFrame], dataset: Dataset)
         if rows.seeds.max() > 1:
             seeds = " or ".join(map(str, sorted(rows.seeds.unique())))
             lines = f"Lines are medians over {seeds} seeds, bands reach from the lowest to the highest."
-        explained = "" if found else MOVEMENT_EXPLAINED
+        axis, movement = ("", "") if found else (ACCURACY_EXPLAINED, MOVEMENT_EXPLAINED)
         below = "Above, models are compared after equally many epochs, below after equally many updates. "
-        found[f"{study}-curves"] = Caption("Learning curves", below * (rows.updates.nunique() > 1) + lines)
-        found[f"{study}-movement"] = Caption("Gradient norm and distance from the start", explained + lines)
+        below *= rows.updates.nunique() > 1
+        found[f"{study}-curves"] = Caption("Learning curves", below + axis + lines)
+        found[f"{study}-movement"] = Caption("Gradient norm and distance from the start", movement + lines)
         projected = tables.trajectories[tables.trajectories.study == study]
         if len(projected):
             seed = tables.history[tables.history.model == rows.model.iloc[0]].seed.iloc[0]

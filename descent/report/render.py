@@ -107,6 +107,7 @@ def _charts(
     """Make the charts of every figure, by its name."""
     names, classes = list(params.models), dataset.class_names
     found = {"samples": [charts.sample_images(*dataset.train, classes)]}
+    guessing = {"train_loss": results.guessing_loss(len(classes)), "validation_accuracy": 1 / len(classes)}
     for study, settings in params.studies.items():
         models = Models(names, {name: contents.labels[name] for name in settings.models}, live)
         rows, trajectories, surface = (
@@ -115,9 +116,9 @@ def _charts(
         # With equally many updates the curves by updates would say the same as those by epoch.
         paces = ("epoch", "updates") if rows.updates.nunique() > 1 else ("epoch",)
         found[f"{study}-curves"] = [
-            charts.learning_curve(tables.history, METRICS[key], pace, models)
+            charts.learning_curve(tables.history, METRICS[key], pace, models, reached)
             for pace in paces
-            for key in ("train_loss", "validation_accuracy")
+            for key, reached in guessing.items()
         ]
         found[f"{study}-movement"] = [
             charts.learning_curve(tables.history, METRICS[key], "epoch", models)

@@ -87,14 +87,30 @@ def test_only_models_with_a_label_are_drawn():
 
 
 @pytest.mark.parametrize(
-    ("accuracies", "low"),
-    [([0.1, 0.94, 0.98], 0.9), ([0.1, 0.57, 0.9], 0.5), ([0.1, 0.09], 0), ([0.1, 1], 0.9)],
+    ("accuracies", "labels"),
+    [([0.1, 0.57, 0.97], [">50 %<", ">90 %<", ">95 %<"]), ([0.1, 0.9999], [">90 %<", ">99.9 %<"])],
 )
-def test_an_axis_of_accuracy_starts_where_the_models_are_after_an_epoch(accuracies, low):
+def test_an_axis_of_accuracy_has_room_for_small_errors(accuracies, labels):
+    metric = METRICS["validation_accuracy"]
+    picture = text(charts.learning_curve(history([accuracies], key=metric.key), metric, "epoch", AB))
+    assert all(label in picture for label in labels)
+
+
+@pytest.mark.parametrize("accuracies", [[0.0, 0.5, 1.0], [1.0, 1.0]])
+def test_an_accuracy_without_error_is_drawn(accuracies):
     metric = METRICS["validation_accuracy"]
     chart = charts.learning_curve(history([accuracies], key=metric.key), metric, "epoch", AB)
-    for layer in specification(chart)["layer"]:
-        assert layer["encoding"]["y"]["scale"]["domain"] == [low, 1]
+    errors = [row["median_error"] for row in rows(chart)]
+    assert min(errors) > 0 and "NaN" not in text(chart)
+
+
+@pytest.mark.parametrize(
+    ("key", "guessing", "height"), [("train_loss", 2.3, 2.3), ("test_accuracy", 0.1, 0.9)]
+)
+def test_a_dotted_line_shows_what_guessing_reaches(key, guessing, height):
+    chart = charts.learning_curve(history([[0.1, 0.8]], key=key), METRICS[key], "epoch", AB, guessing)
+    assert ">guessing<" in text(chart)
+    assert [row["guessing"] for row in rows(chart) if "guessing" in row] == [height]
 
 
 def test_a_new_epoch_metric_needs_only_its_line_in_metrics():
