@@ -7,51 +7,41 @@ from typing import Any
 
 import dvc_mlflow
 from descent import parallel, paths, process
-from descent.config import InvalidRates, Params, read_params_or_exit, with_tuned
-from descent.data import Dataset, InvalidData, load_dataset
+from descent.config import Params, read_params_or_exit, with_tuned
+from descent.data import Dataset, load_dataset
 from descent.engine.settings import RunSettings
-from descent.files import error_line
+from descent.errors import UsageError, in_one_line
 from descent.results import identity, write_results, write_run_tables, write_timing
 
 TUNED = "--tuned"
 """In place of a model's name. One process trains them all: to start one for each would take longer."""
 
 
+@in_one_line()
 def main() -> None:
     """Run the stage."""
     params = read_params_or_exit()
     argument, started = _argument(params), datetime.now(UTC)
     tuned, title = argument == TUNED, argument.removeprefix("--")
-    try:
-        params = with_tuned(params) if tuned else params
-        models = list(params.tuned.models) if tuned else [argument]
-        dataset = load_dataset()
-        runs = [(model, run) for model in models for run in params.model_runs(model)]
-        who = [identity(*pair) if tuned else {"seed": pair[1].seed} for pair in runs]
-        writer = process.exclusive_writer(paths.MODELS / title)
-        with process.interruptible(), writer, dvc_mlflow.live() as live:
-            trained = _train(title, [run for _, run in runs], who, dataset, live) if runs else []
-            lines = []
-            for model in models:
-                ours = [place for place, (name, _) in enumerate(runs) if name == model]
-                settings, results = [runs[place][1] for place in ours], [trained[place] for place in ours]
-                folder = paths.MODELS / params.results(model)
-                lines.append(_line(write_results(folder, model, settings, results, dataset)))
-            if tuned:
-                write_run_tables(paths.TUNED, list(zip(who, trained, strict=True)), dataset.classes)
-            names = [f"{model}, seed {run.seed}" for model, run in runs]
-            timed = list(zip(names, trained, strict=True))
-            seconds = write_timing(paths.timing(f"train@{title}"), started, timed)
-    except (
-        InvalidData,
-        InvalidRates,
-        process.Busy,
-        parallel.ClusterUnavailable,
-        parallel.RunsFailed,
-    ) as error:
-        sys.exit(str(error))
-    except OSError as error:  # a full disk, say; earlier files are unchanged
-        sys.exit(error_line(error))
+    params = with_tuned(params) if tuned else params
+    models = list(params.tuned.models) if tuned else [argument]
+    dataset = load_dataset()
+    runs = [(model, run) for model in models for run in params.model_runs(model)]
+    who = [identity(*pair) if tuned else {"seed": pair[1].seed} for pair in runs]
+    writer = process.exclusive_writer(paths.MODELS / title)
+    with process.interruptible(), writer, dvc_mlflow.live() as live:
+        trained = _train(title, [run for _, run in runs], who, dataset, live) if runs else []
+        lines = []
+        for model in models:
+            ours = [place for place, (name, _) in enumerate(runs) if name == model]
+            settings, results = [runs[place][1] for place in ours], [trained[place] for place in ours]
+            folder = paths.MODELS / params.results(model)
+            lines.append(_line(write_results(folder, model, settings, results, dataset)))
+        if tuned:
+            write_run_tables(paths.TUNED, list(zip(who, trained, strict=True)), dataset.classes)
+        names = [f"{model}, seed {run.seed}" for model, run in runs]
+        timed = list(zip(names, trained, strict=True))
+        seconds = write_timing(paths.timing(f"train@{title}"), started, timed)
     print("\n".join(lines or ["tuned: no models"]) + f", in {seconds:.0f} s")
 
 
@@ -91,8 +81,7 @@ def _argument(params: Params) -> str:
     if len(sys.argv) == 2 and sys.argv[1] in accepted:
         return sys.argv[1]
     given = " ".join(sys.argv[1:])
-    print(f"stages.train: {given!r} is not accepted; accepted: one of {', '.join(accepted)}", file=sys.stderr)
-    raise SystemExit(2)
+    raise UsageError(f"stages.train: {given!r} is not accepted; accepted: one of {', '.join(accepted)}")
 
 
 if __name__ == "__main__":
