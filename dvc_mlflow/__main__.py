@@ -22,13 +22,13 @@ COMMANDS = {
 def main(arguments: list[str] | None = None) -> None:
     """Run `dvc-mlflow`. Nothing heavy is imported before the arguments are understood."""
     given = _parser().parse_args(arguments)
-    from dvc_mlflow.process import Stopped, Unanswered, interruptible, open_standard_streams
+    from dvc_mlflow.process import Stopped, Unanswered, open_standard_streams, stoppable
     from dvc_mlflow.store import described, prepare_environment, tracking_uri
 
     open_standard_streams()
     uri, code = "", 1
     try:
-        with interruptible():
+        with stoppable():
             place = provenance.find(Path(given.repo))
             uri = tracking_uri(place.root, given.tracking_uri)
             prepare_environment()

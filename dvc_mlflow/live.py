@@ -48,7 +48,7 @@ class LiveRun:
                 "stage": by_dvc or stage,
                 "place": [*map(str, place)],
                 "current": bool(by_dvc) and place.workspace == place.root,  # dvc.lock will hold the results
-                "process": process.identity(),
+                "process": process.fingerprint(),
                 "time": round(1000 * time.time()),
             }
             self._errors = tempfile.TemporaryFile()

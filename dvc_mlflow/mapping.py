@@ -70,7 +70,7 @@ class Rows(_Part):
     log: dict[str, Literal[2, 10]] = {}
 
 
-class Dataset(_Part):
+class DatasetMapping(_Part):
     """A dependency that is shown as a dataset, or a file within it."""
 
     path: str
@@ -86,7 +86,7 @@ class Best(_Part):
     require: dict[str, str] = {}
 
 
-class Model(_Part):
+class ModelMapping(_Part):
     """A file or folder logged as a model: a `.keras` file, or what `mlflow.….save_model` wrote."""
 
     file: str
@@ -135,8 +135,8 @@ class Mapping(_Part):
     names: dict[str, str] = {}
     tags: dict[str, str | int | float | bool] = {}
     artifacts: Words = []
-    datasets: list[Dataset] | None = None
-    model: Model | None = None
+    datasets: list[DatasetMapping] | None = None
+    model: ModelMapping | None = None
     views: dict[str, View] = {}
 
 

@@ -1,4 +1,4 @@
-"""Processes: their identity, locks between them, signals, and a deadline for what a server may take."""
+"""Processes: their fingerprints, locks between them, signals, and a deadline for what a server may take."""
 
 import multiprocessing
 import os
@@ -42,7 +42,7 @@ def open_standard_streams() -> None:
     sys.stderr = sys.stderr or open(2, "w", closefd=False)
 
 
-def identity(number: int | None = None) -> str:
+def fingerprint(number: int | None = None) -> str:
     """Describe a process uniquely: boot, PID namespace, process id, and its start in ticks since boot.
 
     None of these changes when the clock is set or the host is renamed.
@@ -71,7 +71,9 @@ def has_ended(claim: str) -> bool:
     if not number.isdigit() or machine != _machine():
         return False
     try:
-        return identity(int(number)) != claim or psutil.Process(int(number)).status() == psutil.STATUS_ZOMBIE
+        return (
+            fingerprint(int(number)) != claim or psutil.Process(int(number)).status() == psutil.STATUS_ZOMBIE
+        )
     except (psutil.Error, OSError):
         return True
 
@@ -101,7 +103,7 @@ def umask() -> int:
     return mask
 
 
-def end_with_parent() -> None:
+def bind_to_parent() -> None:
     """Let this process, a child that begins, end when its parent dies (Linux), and not by Ctrl-C itself."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":
@@ -139,7 +141,7 @@ def call_in_process(function: Callable[..., Any], *arguments: Any) -> Callable[[
 
 
 def _answer(sender: Any, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-    end_with_parent()
+    bind_to_parent()
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     try:
         sender.send(function(*arguments))
@@ -148,7 +150,7 @@ def _answer(sender: Any, function: Callable[..., Any], arguments: tuple[Any, ...
 
 
 @contextmanager
-def interruptible() -> Iterator[None]:
+def stoppable() -> Iterator[None]:
     """Let SIGTERM and SIGHUP end the block as Ctrl-C does. Signals that were ignored stay ignored.
 
     The code that is interrupted may catch `Stopped`, or turn it into another exception, as C++ modules do

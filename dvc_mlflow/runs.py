@@ -35,7 +35,7 @@ def now() -> int:
 
 def start(store: Store, experiment: str, name: str, tags: Mapping[str, str], begin: int) -> str:
     """Start a run and return its id. A tag says which process will end it."""
-    tags = {PROCESS: process.identity(), "mlflow.user": provenance.user(), **tags}
+    tags = {PROCESS: process.fingerprint(), "mlflow.user": provenance.user(), **tags}
     label = f"{name} [{tags['dvc.experiment']}]" if "dvc.experiment" in tags else name
     return str(store.client.create_run(experiment, begin, tags, label).info.run_id)
 

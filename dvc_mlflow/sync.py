@@ -61,7 +61,7 @@ def sync(
             done += [step.do() for step in steps]
             undone += expectation.unusable.values()
             if revision is None:
-                done += views.save(store, expectation.stages)
+                done += views.update(store, expectation.stages)
     return done, undone
 
 

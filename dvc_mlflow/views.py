@@ -15,7 +15,7 @@ from dvc_mlflow.store import Store
 TAG = "mlflow.sharedViewState."
 
 
-def save(store: Store, stages: Iterable[ExpectedStage]) -> list[str]:
+def update(store: Store, stages: Iterable[ExpectedStage]) -> list[str]:
     """Save the views of `meta.mlflow` in their experiments, where they are not there as they should be."""
     done = []
     wanted = {(one.experiment, name): view for one in stages for name, view in one.mapping.views.items()}

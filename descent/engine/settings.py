@@ -10,7 +10,7 @@ ACTIVATION = "relu"
 
 
 class RunSettings(NamedTuple):
-    """All that determines a training run besides the data and the engine.
+    """Settings of a training run; the same settings and data give the same run.
 
     Attributes:
         batch_size: Images per update, from 1 to the number of training images.

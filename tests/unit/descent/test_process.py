@@ -58,9 +58,9 @@ def test_a_signal_closes_the_block_and_ends_the_process_at_once(number):
 
 REWRITTEN = """
 import os, signal
-from {package}.process import interruptible
+import descent.process, dvc_mlflow.process
 
-with interruptible():
+with {block}():
     try:
         os.kill(os.getpid(), signal.SIGTERM)
     except BaseException:
@@ -69,20 +69,19 @@ print("went on", flush=True)
 """
 
 
-@pytest.mark.parametrize("package", ["descent", "dvc_mlflow"])
+@pytest.mark.parametrize("block", ["descent.process.interruptible", "dvc_mlflow.process.stoppable"])
 @pytest.mark.parametrize("then", ["raise ImportError('optree') from None", "pass"])
-def test_a_signal_ends_the_process_where_its_exception_is_caught(package, then):
+def test_a_signal_ends_the_process_where_its_exception_is_caught(block, then):
     """A C++ module turns any exception in its initialization into an ImportError."""
-    with start(REWRITTEN.format(package=package, then=then)) as process:
+    with start(REWRITTEN.format(block=block, then=then)) as process:
         out, err = process.communicate(timeout=20)
     assert (process.returncode, out, err) == (128 + signal.SIGTERM, "", "")
 
 
 def test_a_signal_ends_the_process_where_work_goes_on():
     work = "import time; time.sleep(60)"
-    code = REWRITTEN.format(package="descent", then=work).replace(
-        "with inter", "from descent import process; process.END_WITHIN_S = 0.2\nwith inter"
-    )
+    code = REWRITTEN.format(block="descent.process.interruptible", then=work)
+    code = code.replace("with ", "descent.process.END_WITHIN_S = 0.2\nwith ", 1)
     with start(code) as process:
         out, err = process.communicate(timeout=20)
     assert (process.returncode, out, err) == (128 + signal.SIGTERM, "", "")

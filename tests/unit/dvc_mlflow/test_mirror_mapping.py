@@ -139,8 +139,8 @@ def test_waiting_for_a_lock_of_another_process_is_said(tmp_path, capfd, monkeypa
 
 def test_a_process_is_known_by_more_than_its_number():
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(99)"])
-    claim = process.identity(child.pid)
-    assert not process.has_ended(claim) and not process.has_ended(process.identity())
+    claim = process.fingerprint(child.pid)
+    assert not process.has_ended(claim) and not process.has_ended(process.fingerprint())
     assert process.has_ended(claim[:-1] + ("1" if claim[-1] != "1" else "2")), "the number was given again"
     assert not process.has_ended("another boot/pid:[1]/1@1"), "of another machine nothing is known"
     child.kill()
