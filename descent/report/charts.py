@@ -171,7 +171,8 @@ class Models(NamedTuple):
         layers = [first.add_params(zoom), *layers[1:], last.add_params(near)]
         chosen = alt.param(name="chosen", value=list(self.names))
         known = "!isDefined(datum.model) || indexof(chosen, datum.model) >= 0"
-        return alt.LayerChart(layer=layers).add_params(chosen).transform_filter(known)
+        # In each layer: a filter of the whole is not applied to layers that have data of their own.
+        return alt.LayerChart(layer=[one.transform_filter(known) for one in layers]).add_params(chosen)
 
 
 def _tooltip(*lines: tuple[str, str, str]) -> list[alt.Tooltip]:

@@ -214,16 +214,18 @@ def test_the_theme_of_the_system_is_followed_while_the_page_is_open(open_page):
 
 
 LINES = "#study-curves-0 svg .mark-line path"
+TRAJECTORIES = "#study-trajectories-0 svg .layer_2_marks path"
 
 
-def test_a_model_is_hidden_and_shown_by_keyboard(open_page):
+@pytest.mark.parametrize("lines", [LINES, TRAJECTORIES], ids=["curves", "trajectories"])
+def test_a_model_is_hidden_and_shown_by_keyboard(open_page, lines):
     page = open_page()
     button = page.get_by_role("button", name="model_1")
-    before = page.locator(LINES).count()
+    before = page.locator(lines).count()
     button.focus()
     for key, pressed, count in (("Enter", "false", before - 1), ("Space", "true", before)):
         page.keyboard.press(key)
-        page.wait_for_function(f'document.querySelectorAll("{LINES}").length == {count}')
+        page.wait_for_function(f'document.querySelectorAll("{lines}").length == {count}')
         assert button.get_attribute("aria-pressed") == pressed
 
 
