@@ -8,6 +8,7 @@ from typing import Any
 TO_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 UNKNOWN = "–"
 NBSP = "\N{NO-BREAK SPACE}"
+MINUS = "\N{MINUS SIGN}"
 STATUS_SIGNS = {"diverged": "×", "collapsed": "○", "stalled": "–"}
 """The sign in place of an accuracy that says nothing."""
 
@@ -36,10 +37,15 @@ def number(value: float, digits: int = 3) -> str:
     """Format with so many significant digits; very large and very small values as a power of ten."""
     if not math.isfinite(value):
         return UNKNOWN
-    if value == 0 or 1e-3 <= abs(value) < 1e6:
+    if value == 0 or 1e-4 <= abs(value) < 1e6:
         places = digits - 1 - math.floor(math.log10(abs(value))) if value else 0
-        return f"{round(value, places):,.{max(0, places)}f}"
+        return f"{round(value, places):,.{max(0, places)}f}".replace("-", MINUS)
     return _power_of_ten(f"{value:.{digits - 1}e}")
+
+
+def points(share: float) -> str:
+    """Format a difference of two shares in percentage points."""
+    return f"{100 * share:.2f}".replace("-", MINUS)
 
 
 def rate(value: float) -> str:
@@ -51,7 +57,10 @@ def rate(value: float) -> str:
 
 def _power_of_ten(text: str) -> str:
     mantissa, exponent = text.split("e")
-    mantissa, power = f"{float(mantissa):g}", "10" + str(int(exponent)).translate(TO_SUPERSCRIPTS)
+    mantissa, power = (
+        f"{float(mantissa):g}".replace("-", MINUS),
+        "10" + str(int(exponent)).translate(TO_SUPERSCRIPTS),
+    )
     return power if mantissa == "1" else f"{mantissa}{NBSP}×{NBSP}{power}"
 
 

@@ -136,11 +136,15 @@ def scaling_text(sweep: pd.DataFrame) -> str:
         f"{rate(rates[law.smallest])} to {rate(rates[law.largest])}. Interpolated between the cells, it "
         f"{change}."
     )
-    used = found.batch_size[(found.status == "learned") & found.refined.notna()]
-    left_out = [count(size) for size in sorted(set(sweep.batch_size) - set(used))]
-    if left_out:
-        why = "where no run learned or the best learning rate is at an edge of the grid"
-        text += f" Left out: {listed(left_out)}, {why}."
+    learned = found[found.status == "learned"]
+    at_the_edge = set(learned.batch_size[learned.refined.isna()])
+    not_learned = set(sweep.batch_size) - set(learned.batch_size)
+    for sizes, why in (
+        (not_learned, "as no run reached the status `learned`"),
+        (at_the_edge, "as the best learning rate is at an edge of the grid"),
+    ):
+        if sizes:
+            text += f" Left out: batch size {listed(list(map(count, sorted(sizes))))}, {why}."
     return text
 
 

@@ -23,6 +23,7 @@ from descent.format import (
     p_value,
     percent,
     percent_range,
+    points,
     rate,
     setting,
     setting_title,
@@ -307,6 +308,13 @@ def best_rates_explain(rows: pd.DataFrame) -> str:
             f"{counted(first.seeds.max(), 'seed')}, the lead of the best may be due to chance. They have"
         )
     text += f" {accuracies(first)} validation accuracy."
+    by_size = first.sort_values("batch_size")
+    steps = by_size.learning_rate
+    if name == "batch_size" and len(first) > 1 and steps.is_monotonic_increasing and steps.is_unique:
+        text += (
+            f" The larger the batch, the larger its best learning rate ({listed(list(map(rate, steps)))}): "
+        )
+        text += "larger steps make up for fewer updates."
     if len(behind):
         fewer = ""
         if behind.updates.max() < first.updates.min():
@@ -385,13 +393,24 @@ def evidence(rows: pd.DataFrame, winner: pd.Series, differences: pd.DataFrame) -
     if other.status in NOT_LEARNED:
         return [spread, "No other model learned anything, so there is no lead to test."]
     status = "" if other.status == "learned" else f", {other.status}"
-    points = f"{100 * (winner.validation_accuracy_mean - other.validation_accuracy_mean):.2f}"
-    gap = "less than 0.01" if points == "0.00" else points
+    gap = points(winner.validation_accuracy_mean - other.validation_accuracy_mean)
+    gap = "less than 0.01" if gap == "0.00" else gap
     lead = (
         f"The runner-up is `{other.model}` ({settings_text(other, shown_settings(rows))}{status}) with "
         f"{percent(other.validation_accuracy_mean)}, {gap} percentage points behind."
     )
-    return [spread, lead, over_seeds(first), over_images(first)]
+    return [spread, lead, over_seeds(first), over_images(first), *_bound_of_a_tie(rows, differences)]
+
+
+def _bound_of_a_tie(rows: pd.DataFrame, differences: pd.DataFrame) -> list[str]:
+    """Say how far apart models that tie may be."""
+    behind = differences.difference_high[differences.other.isin(tied(rows).model)].max()
+    if not behind > 0:
+        return []
+    return [
+        "A tie does not prove that models are equal. Of those that tie, none is behind by more than "
+        f"{points(behind)} percentage points (95 % confidence, for each by itself)."
+    ]
 
 
 def over_seeds(row: pd.Series) -> str:
@@ -402,7 +421,7 @@ def over_seeds(row: pd.Series) -> str:
             "have, and differences that are not all the same."
         )
     numbers = (
-        f"95 % confidence interval {100 * row.difference_low:.2f} to {100 * row.difference_high:.2f} "
+        f"95 % confidence interval {points(row.difference_low)} to {points(row.difference_high)} "
         f"percentage points, paired t-test on {row.pairs} pairs of runs with the same seed, t = "
         f"{number(row.t)}, {p_value(row.p_seeds)}"
     )
@@ -461,7 +480,7 @@ def reason(row: pd.Series, history: pd.DataFrame, rows: pd.DataFrame, matrix: pd
     to = f"to {number(loss)}" if math.isfinite(loss) else "to no finite value"
     numbers = f"the training loss went from {number(first_loss)} {to}"
     if row.status == "stalled":
-        change = number(100 * (loss / first_loss - 1), 2).replace("-", "−")
+        change = number(100 * (loss / first_loss - 1), 2)
         numbers = f"the training loss changed by {change} %, {to}, although there is a slope to follow"
     elif row.status != "learned":
         numbers += f", where guessing costs {number(guessing)}"
@@ -477,6 +496,9 @@ def reason(row: pd.Series, history: pd.DataFrame, rows: pd.DataFrame, matrix: pd
         if accuracy.max() - accuracy.iloc[-1] > SWING:
             numbers += f". Its validation accuracy swings: it was {percent(accuracy.max(), 1)} after epoch "
             numbers += f"{accuracy.idxmax()} and is {percent(accuracy.iloc[-1], 1)} at the end"
+            if row.batch_size == row.images and (epochs.train_loss.mean().diff() > 0).any():
+                numbers += ". The gradient of the full sample has no noise, so steps that raise the training "
+                numbers += "loss are too large: they overshoot"
     far = number(distance) if math.isfinite(distance) else "farther than 32-bit numbers reach"
     moved = f"Its {counted(row.updates, 'update')} moved the weights {far} from the start"
     return f"`{row.model}` ({row.status}): {_cause(row, rows, falling=loss < before)}. {moved}; {numbers}."

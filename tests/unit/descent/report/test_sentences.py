@@ -133,6 +133,12 @@ def test_lead_over_seeds_is_judged_by_its_p_value(p, needed, words):
     assert pd.Series([text]).str.contains(words).all()
 
 
+def test_a_tie_says_how_far_apart_its_models_may_be():
+    tie = answered(study(p_lead=[np.nan, 0.2]), difference(difference_low=-0.004, difference_high=0.0069))
+    assert "none is behind by more than 0.69 percentage points" in tie.evidence[-1]
+    assert "interval −0.40 to 0.69" in tie.evidence[2] and "tie" not in str(answered().evidence)
+
+
 @pytest.mark.parametrize(("gap", "words"), [(0.05, "5.00"), (2e-5, "less than 0.01")])
 def test_distance_of_the_runner_up_has_the_digits_of_the_accuracies(gap, words):
     _, lead, *_ = answered(study(validation_accuracy_mean=[0.978, 0.978 - gap])).evidence
@@ -261,6 +267,8 @@ def tuned(p_lead, status="learned", **changes):
 def test_settings_at_their_best_rates_tie_where_the_lead_may_be_chance():
     tie = tuned([np.nan, 0.2, 0.001])
     assert "batch sizes 8 and 128 tie: with 3 seeds, the lead" in tie and "have 97.0 to 98.0\xa0%" in tie
+    makes_up = "(0.01 and 0.1): larger steps make up for fewer updates"
+    assert makes_up in tie and "make up" not in tuned([np.nan, 0.2, 0.001], learning_rate=0.1)
     assert "1,000 (full), which makes fewer updates, is behind with 60.0\xa0%" in tie
     ahead = tuned([np.nan, 0.01, 0.001])
     assert "Even with the best learning rate for each, batch size 8 performs best: it has 98.0" in ahead
@@ -314,6 +322,14 @@ def test_reason_of_an_accuracy_that_fell_again_says_so(end, swings):
     history = runs("b", (2.3, 1.0, 0.9), (0.1, 0.8, end))
     text = sentences.reason(study().iloc[1], history, study(), matrix())
     assert ("swings: it was 80.0\xa0% after epoch 1 and is 70.0\xa0% at the end" in text) == swings
+
+
+def test_full_steps_that_raise_the_loss_are_too_large():
+    def text(**changes):
+        history = runs("b", (2.3, 0.8, 0.9), (0.1, 0.8, 0.7))
+        return sentences.reason(study(**changes).iloc[1], history, study(), matrix())
+
+    assert "are too large: they overshoot" in text(batch_size=1000) and "overshoot" not in text()
 
 
 def test_reason_of_a_model_behind_names_what_differs():
@@ -430,12 +446,13 @@ def test_batch_sizes_without_a_part_in_the_scaling_law_are_named_with_the_reason
         )
         for size, status in statuses.items():
             sweep.loc[sweep.batch_size == int(size[1:]), "status"] = status
-        return captions.scaling_text(sweep).partition(" Left out:")[2]
+        return captions.scaling_text(sweep).partition(" Left out: batch size ")[2]
 
-    reason = ", where no run learned or the best learning rate is at an edge of the grid."
-    assert text() == f" 128{reason}"
-    assert text(_1000="undertrained") == f" 128 and 1,000{reason}"
-    assert text(_128="undertrained", _512="undertrained", _1000="diverged") == f" 128, 512 and 1,000{reason}"
+    edge = "128, as the best learning rate is at an edge of the grid."
+    reason = ", as no run reached the status `learned`."
+    assert text() == edge
+    assert text(_1000="undertrained") == f"1,000{reason} Left out: batch size {edge}"
+    assert text(_128="undertrained", _512="undertrained", _1000="diverged") == f"128, 512 and 1,000{reason}"
 
 
 def whole(folder, models, statuses, **params):
