@@ -115,7 +115,7 @@ export function confusion(canvas, run, frame) {
   const share = `${right} of ${data.viewed} test images are classified correctly`;
   if (worst === undefined || counts[worst] < 2) return `${share}.`;
   const [truth, predicted] = [Math.floor(worst / classes), worst % classes].map((name) => data.classes[name]);
-  return `${share}. Most often it takes ${truth} for ${predicted}: ${counts[worst]} times.`;
+  return `${share}. Most often, ${counts[worst]} times, ${truth} is classified as ${predicted}.`;
 }
 
 /** At most six misclassified images, those with the highest probability. @param {import("./data.js").Run} run @param {number} frame @returns {number[]} */

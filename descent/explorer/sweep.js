@@ -260,7 +260,7 @@ function drawSurface() {
   }
   const shares = runs.filter(({ run }) => run.explained !== null).map(({ side, run }) => `${percent(run.explained, 0)} of ${side.toUpperCase()}’s movement`);
   const missing = shownRuns().filter((entry) => !runs.some(({ side }) => side === entry.side)).map(({ side }) => `${side.toUpperCase()} is not in it: another network or seed. `);
-  note.textContent = `${missing.join("")}A point per epoch, on a plane in the space of all weights${shares.length ? ` that holds ${shares.join(" and ")}` : ""}.`;
+  note.textContent = `${missing.join("")}A point per epoch, on a plane in the space of all weights${shares.length ? ` that explains ${shares.join(" and ")}` : ""}.`;
   surface.draw(found, state.zoom, runs);
 }
 
