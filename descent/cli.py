@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _show(_: argparse.Namespace) -> None:
-    """Print the comparison tables."""
+    """Print the answers and the tables behind them."""
     from descent import paths
     from descent.config import read_params_or_exit
 
@@ -59,7 +59,9 @@ def _show(_: argparse.Namespace) -> None:
 
     print(sentences.terminal(params, tables.read_table(paths.COMPARISON)))
     print(
-        "\nreport       reports/report.html"
+        "\nAccuracies: mean ± standard deviation over the seeds, after the last epoch."
+        "\n\nreport       reports/report.html"
+        "\nexplorer     reports/explorer.html"
         "\nnotebook     make notebook"
         "\nruns         make ui"
         "\nexperiments  dvc exp show --only-changed --drop '.*/|models$'"
