@@ -11,11 +11,11 @@ from typing import NoReturn
 from dvc_mlflow import provenance
 
 COMMANDS = {
-    "sync": "log what MLflow does not show",
-    "check": "list differences; exit code 1 if there is any",
-    "trace": "which run made a file; which files a run made",
-    "ui": "open MLflow's pages on a saved view",
-    "server": "serve MLflow over PostgreSQL to several people",
+    "sync": "Log what DVC has and MLflow lacks.",
+    "check": "List what differs between DVC and MLflow; exit code 1 if anything does.",
+    "trace": "Show which run made a file, or which files a run made.",
+    "ui": "Open MLflow's pages on a saved view.",
+    "server": "Serve MLflow over PostgreSQL to several people.",
 }
 
 
@@ -93,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("dvc-mlflow", description="Mirror a DVC repository into MLflow.")
     parser.set_defaults(tracking_uri=None)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    made = {name: commands.add_parser(name, help=about) for name, about in COMMANDS.items()}
+    made = {name: commands.add_parser(name, help=text, description=text) for name, text in COMMANDS.items()}
     for name, command in made.items():
         folder = "the DVC repository (default: around here)"
         command.add_argument("--repo", default=".", metavar="FOLDER", help=folder)
