@@ -30,7 +30,8 @@ def redacted(text: object) -> str:
     """Put stars in place of passwords, of what precedes `@` in an address, and of its query."""
     shown = str(text)
     for secret in sorted(_secrets(), key=len, reverse=True):
-        shown = shown.replace(secret, "***")
+        for form in (secret, repr(secret)[1:-1]):  # an error may quote it, with its line ends as \\n
+            shown = shown.replace(form, "***")
     shown = re.sub(r"(?<=://)(?:[^\n@]{0,100}@)+", "***@", shown)
     return re.sub(r"(://[^\s?#]*[?#])[^\s'\")]*", r"\1***", shown)
 
@@ -50,6 +51,7 @@ def in_a_line(error: BaseException) -> str:
     outer, reason = str(error), str(inner)
     if isinstance(inner, OSError) and inner.strerror:
         reason = f"{inner.filename}: {inner.strerror}" if inner.filename else inner.strerror
-    chosen = reason if inner is not error and len(reason) > 8 and reason in outer else outer or reason
-    line = redacted(" ".join(chosen[: 10 * MAX_ERROR_CHARACTERS].split()))
+    cause = isinstance(inner, OSError) or not isinstance(inner, ValueError)  # else a value, without its name
+    chosen = reason if cause and len(reason) > 8 and reason in outer else outer or reason
+    line = " ".join(redacted(chosen[: 10 * MAX_ERROR_CHARACTERS]).split())
     return line[:MAX_ERROR_CHARACTERS] or type(error).__name__

@@ -95,6 +95,9 @@ def test_secrets_of_the_environment_are_never_shown(monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "hush-hush")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "user:very quiet@host:80")
     assert redacted("it was hush-hush, and very quiet") == "it was ***, and ***"
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "hush\nhush")
+    for shown in ("hush\nhush", repr("Bearer hush\nhush")):
+        assert "hush" not in in_a_line(ValueError(f"header value: {shown}"))
 
 
 def test_a_long_answer_is_described_at_once():
@@ -112,6 +115,15 @@ def test_the_cause_is_first_in_the_line():
             raise RuntimeError("API request failed\nwith a lot of words: Connection refused") from error
     except RuntimeError as error:
         assert in_a_line(error) == "Connection refused"
+
+
+def test_a_setting_that_is_no_number_is_named(monkeypatch):
+    from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_TIMEOUT
+
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "soon")
+    with pytest.raises(ValueError) as error:
+        MLFLOW_HTTP_REQUEST_TIMEOUT.get()
+    assert in_a_line(error.value).startswith("Failed to convert 'soon' for MLFLOW_HTTP_REQUEST_TIMEOUT")
 
 
 def test_addresses_are_read_as_sqlalchemy_reads_them(tmp_path, monkeypatch):
