@@ -254,7 +254,7 @@ def opened(root: Path, revision: str | None = None, folder: Path = Path()) -> It
     except (DvcException, OSError) as error:
         text = in_a_line(error)
         if "dvc.lock" in f"{error} {text}":
-            last = "`git checkout dvc.lock` brings the last committed one back, then `dvc repro`"
+            last = "`git checkout HEAD dvc.lock` brings the last committed one back, then `dvc repro`"
             raise Unusable(f"dvc.lock: {text}; {last}") from None
         if "config file" in str(error):
             places = ".dvc/config, .dvc/config.local or ~/.config/dvc/config"
