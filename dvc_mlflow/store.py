@@ -38,19 +38,30 @@ REQUESTS = 8
 """Requests that a server answers side by side."""
 ABSOLUTE = ("//", "/:memory:", "/file:")
 """What follows `sqlite://` where the file is not taken from the repository."""
+IN_MEMORY = re.compile(r"sqlite[^:]*://(/(file:)?:memory:.*)?")
+DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 PAGE = 1000
 """Runs that are asked for at once: an answer stays below a few megabytes."""
 
 ACCEPTED = "accepted: http(s)://… of a server, sqlite:///file.db, postgresql://…, or nothing for mlflow.db"
 REMEDIES = {
-    "malformed|not a database": "`mv FILE FILE.damaged`, then `dvc-mlflow sync` makes it anew",
+    "malformed|not a database|no such table|more than one head": (
+        "`mv FILE FILE.damaged`, then `dvc-mlflow sync` makes it anew"
+    ),
     "database is locked": "`fuser FILE` shows which process writes it; try again when that has ended",
     "readonly database|unable to open database": "`ls -ld FILE*` shows who may write it, and its folder",
     "No module named 'psycopg'": "`pip install 'psycopg[binary]'`, or postgresql+psycopg2:// in the address",
     r"No module named '(\w+)'": r"`pip install` the driver \1 (MySQLdb: mysqlclient)",
-    "refused|not known|timed? ?out|no answer|aborted|Invalid URL": "check server, address and HTTPS_PROXY",
+    "CERTIFICATE_VERIFY": "MLFLOW_TRACKING_SERVER_CERT_PATH names the certificates to trust",
+    "connect timeout to|max_retries|backoff_factor": "`env | grep MLFLOW_HTTP_REQUEST` shows it",
+    r"refused|not known|timed? ?out|no answer|aborted|reset|redirects|code 407|\[SSL|Invalid .*(url|URL)": (
+        "check server, address and HTTPS_PROXY"
+    ),
+    "Host header": "the server accepts other names of itself with --allowed-hosts",
     "error code 40[13]": "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD log in",
-    "error code 404|valid JSON": "another service than MLflow answers there",
+    "error code 404|valid JSON|INTERNAL_ERROR: Response": "another service than MLflow answers there",
+    "ENDPOINT_NOT_FOUND": "the server has an older MLflow: update it",
+    "5[0-9][0-9] error": "its log says why",
 }
 """What helps, by what an error says."""
 
@@ -142,6 +153,7 @@ def prepare_environment() -> None:
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
     os.environ.setdefault("LOGNAME", provenance.user())  # DVC fails for an account without a name
+    warnings.formatwarning = lambda message, *_: f"warning: {redacted(' '.join(str(message).split()))}\n"
     for noisy in ("urllib3.connectionpool", "alembic", "mlflow.store.db.utils", "mlflow.store.artifact"):
         logging.getLogger(noisy).setLevel(logging.CRITICAL)  # tracebacks, which the one line replaces
     warnings.filterwarnings("ignore", "flock not supported")
@@ -186,6 +198,8 @@ def open_store(root: Path, given: str | None = None, create: bool = True) -> Sto
     """
     uri = tracking_uri(root, given)
     file = sqlite_file(uri)
+    if IN_MEMORY.fullmatch(uri):
+        raise Unusable(f"{redacted(uri)}: a database in memory ends with the command; {ACCEPTED}")
     if file and file.exists() and not file.is_file():
         raise Unusable(f"{redacted(uri)}: {file} is not a file; {ACCEPTED}")
     if file and _is_missing(file):
@@ -202,12 +216,17 @@ def open_store(root: Path, given: str | None = None, create: bool = True) -> Sto
     what = f"MLflow at {redacted(uri)}"
     try:
         with deadline(what):
+            if uri.startswith(DATABASES) and not _has_schema(uri, file) and not create:
+                return None
             client = _Client(_connect(uri), what)
-        client.get_experiment_by_name("Default")  # the first request imports what speaks to the store
+        found = client.get_experiment_by_name("Default")  # the first request imports what speaks to the store
+        if found and found.name != "Default":
+            raise Unusable(f"another service than MLflow answers at {redacted(uri)}")
         return Store(client, uri, artifacts)
     except Exception as error:
-        if explained := _explained(error, uri, file):
-            raise explained from None
+        if re.search("filesystem tracking backend|unsupported URI|SQLAlchemy URL|load plugin", str(error)):
+            text = f"{redacted(uri)}: is not the address of a server or database; {ACCEPTED}"
+            raise Unusable(text) from None
         raise
 
 
@@ -218,10 +237,6 @@ def _is_missing(file: Path) -> bool:
 def _connect(uri: str) -> Any:
     import mlflow
 
-    if not uri.startswith("http"):
-        from mlflow.store.db import utils
-
-        utils.MAX_RETRY_COUNT = 2  # else a database that cannot be reached is given up after 100 s
     mlflow.set_tracking_uri(uri)  # artifacts and registry open clients of their own, which ask for it
     return mlflow.MlflowClient(uri, uri)
 
@@ -265,21 +280,39 @@ def follow_move(file: Path, artifacts: Path) -> None:
         database.commit()
 
 
-def _explained(error: Exception, uri: str, file: Path | None) -> Unusable | None:
-    """Return a remedy that works where the address is none, or the database is of another MLflow."""
-    if re.search("filesystem tracking backend|unsupported URI|SQLAlchemy URL|load plugin", str(error)):
-        return Unusable(f"{redacted(uri)}: is not the address of a server or database; {ACCEPTED}")
-    found = re.search(r"database schema.*found version (\w*)", str(error), re.DOTALL)
-    if not found:
-        return None
-    import mlflow
+def _has_schema(uri: str, file: Path | None) -> bool:
+    """Return whether a database has MLflow's tables; False if it is empty.
 
-    versions = Path(mlflow.__file__).parent / "store/db_migrations/versions"
-    shown = redacted(uri)
-    if any(path.name.startswith(found[1]) for path in versions.glob("*.py")):
-        return Unusable(f"the database is of an older MLflow: {shown}; `mlflow db upgrade {shown}`")
-    aside = f", or `mv {file} {file}.newer`, then `dvc-mlflow sync`" if file else ""
-    return Unusable(f"the database is of a newer MLflow: {shown}; `pip install -U mlflow`{aside}")
+    MLflow itself makes its tables among those of another program, and migrates those of an older MLflow,
+    which others may use.
+
+    Raises:
+        Unusable: The tables are those of another program or another MLflow.
+    """
+    import sqlalchemy
+    from mlflow.store.db import utils
+
+    engine = utils.create_sqlalchemy_engine(uri)
+    try:
+        tables = set(sqlalchemy.inspect(engine).get_table_names())
+        if not tables:
+            return False
+        version = utils._get_schema_version(engine)
+    finally:
+        engine.dispose()
+    head = utils._get_latest_schema_revision()
+    if version == head:
+        return True
+    shown, some = redacted(uri), ", ".join(sorted(tables)[:3])
+    if not {"experiments", "runs"} <= tables:
+        raise Unusable(f"the database is of another program: {shown} has {some}; {ACCEPTED}")
+    versions = Path(utils.__file__).parents[1] / "db_migrations/versions"
+    if version and any(path.name.startswith(version) for path in versions.glob("*.py")):
+        typed = shlex.quote(uri) if shown == uri else '"$MLFLOW_TRACKING_URI"'
+        raise Unusable(f"the database is of an older MLflow: {shown}; `mlflow db upgrade {typed}`")
+    old, new = (shlex.quote(f"{file}{end}") for end in ("", ".newer"))
+    aside = f", or `mv {old} {new}`, then `dvc-mlflow sync`" if file else ""
+    raise Unusable(f"the database is of a newer MLflow: {shown}; `pip install -U mlflow`{aside}")
 
 
 def described(error: BaseException, uri: str) -> str:
