@@ -33,6 +33,7 @@ def main(arguments: list[str] | None = None) -> None:
             uri = tracking_uri(place.root, given.tracking_uri)
             prepare_environment()
             code = _run(given, place)
+            uri = ""  # a full disk behind stdout is no fault of MLflow
             sys.stdout.flush()
     except Stopped as stop:
         _leave(int(stop.code or 0))

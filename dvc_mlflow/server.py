@@ -69,7 +69,7 @@ def server(root: Path, port: int | None) -> int:
 
 def _free_port(port: int | None) -> int:
     """Return the port to listen on. Raises Unusable if another process does."""
-    text = str(port or os.environ.get("MLFLOW_PORT") or 5000)
+    text = str(os.environ.get("MLFLOW_PORT") or 5000 if port is None else port)
     if not text.isdecimal() or not 0 < int(text) < 65536:
         raise Unusable(f"port: {text!r}; accepted: a number from 1 to 65535")
     with socket.socket() as probe:
