@@ -88,11 +88,6 @@ def save(model: keras.Model, path: Path | str) -> None:
             archive.writestr(entry, _canonical(name, content))
 
 
-def load(path: Path | str) -> keras.Model:
-    """Load a .keras archive; code in the archive is rejected."""
-    return keras.saving.load_model(path, compile=False, safe_mode=True)
-
-
 def _canonical(name: str, content: bytes) -> bytes:
     if not name.endswith(".json"):
         return content

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from descent import paths
-from descent.engine import network
+from descent.engine.backend import keras
 from descent.results import read_history, read_metrics, replicate
 from tests.support import dask_cluster, stage
 from tests.support.images import write_arrays
@@ -79,7 +79,7 @@ def test_the_model_is_that_of_the_best_seed(trained):
 def test_the_loaded_models_predict_the_recorded_probabilities(trained, dataset):
     recorded = np.load(trained / "test_probabilities.npy")
     for seed in (0, 1):
-        model = network.load(replicate(trained, seed))
+        model = keras.saving.load_model(replicate(trained, seed))
         np.testing.assert_allclose(model(dataset.test.images).numpy(), recorded[seed], atol=1e-6)
 
 
@@ -93,7 +93,7 @@ def test_the_final_metrics_are_those_of_the_last_epoch(trained):
 
 def test_the_trajectory_ends_at_the_weights_of_the_first_seed(trained):
     trajectory = np.load(trained / "trajectory.npy")
-    final = network.load(replicate(trained, 0)).get_weights()
+    final = keras.saving.load_model(replicate(trained, 0)).get_weights()
     np.testing.assert_array_equal(trajectory[-1], np.concatenate([weight.ravel() for weight in final]))
     distance = read_history(trained).query("seed == 0").distance
     np.testing.assert_allclose(np.linalg.norm(trajectory - trajectory[0], axis=1), distance, rtol=1e-5)
