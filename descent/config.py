@@ -93,6 +93,11 @@ Seeds = Annotated[
     Different,
     Field(min_length=1, description="a list of different whole numbers from 0 to 2147483647, at least one"),
 ]
+LearningRates = Annotated[
+    tuple[Positive, ...],
+    Different,
+    Field(min_length=1, description="a list of different finite numbers above 0, at least one"),
+]
 Epochs = Annotated[Whole, Field(ge=1, le=100_000, description="a whole number from 1 to 100000")]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 NAME = "of at most 64 ASCII letters, digits, _ and -, the first a letter or digit"
@@ -216,9 +221,10 @@ class TunedModel(Section):
 
 
 class Tuned(Section):
-    """The models that are trained after the sweep, and their seeds."""
+    """The models that are trained after the sweep, their seeds, and the rates to try beyond its grid."""
 
     seeds: Seeds
+    learning_rates: LearningRates
     models: dict[Name, TunedModel] = Field(description=f"models, each with a name {NAME}")
 
 
@@ -238,9 +244,7 @@ class Sweep(Section):
         min_length=1,
         description="a list of different whole numbers from 1 to preprocess.training_images, or full",
     )
-    learning_rates: Annotated[tuple[Positive, ...], Different] = Field(
-        min_length=1, description="a list of different finite numbers above 0, at least one"
-    )
+    learning_rates: LearningRates
     optimizers: Annotated[tuple[Optimizer, ...] | None, Different] = Field(
         None, min_length=1, description=f"a list of different names of {OPTIMIZER_NAMES}"
     )
@@ -362,24 +366,31 @@ class Params(Section):
 
     def sweep_runs(self) -> list[RunSettings]:
         """Return the settings of the runs of the sweep's grid, in the order of its table."""
-        assert self.sweep.optimizers is not None  # filled in by the validator
-        rows = itertools.product(self.sweep.optimizers, self.sweep.batch_sizes)
-        return [run for row in rows for run in self._row_runs(*row)]
+        return [run for row in self._grid_rows() for run in self._row_runs(*row, self.sweep.learning_rates)]
 
     def tuning_runs(self) -> list[RunSettings]:
-        """Return the settings of the sweep's runs that choose the learning rates of the tuned models."""
-        return [run for row in self.tuned_rows().values() for run in self._row_runs(*row)]
+        """Return the settings of the runs that choose the learning rates of tuned models beyond the grid."""
+        grid, rates = self._grid_rows(), self.tuned.learning_rates
+        rows = [row for row in self.tuned_rows().values() if row not in grid]
+        return [run for row in rows for run in self._row_runs(*row, rates)]
 
-    def _row_runs(self, optimizer: str, size: int | Literal["full"]) -> list[RunSettings]:
-        """Return the runs of one batch size and optimizer: all learning rates, all seeds."""
+    def _grid_rows(self) -> list[tuple[str, int]]:
+        """Return optimizer and batch size of each row of the sweep's grid."""
+        assert self.sweep.optimizers is not None  # filled in by the validator
+        images = self.preprocess.training_images
+        sizes = [images_per_update(size, images) for size in self.sweep.batch_sizes]
+        return list(itertools.product(self.sweep.optimizers, sizes))
+
+    def _row_runs(self, optimizer: str, size: int, rates: Iterable[float]) -> list[RunSettings]:
+        """Return the runs of one batch size and optimizer: all these learning rates, all seeds."""
         images, sweep = self.preprocess.training_images, self.sweep
         return [
             self._cell(optimizer, size, rate).run_settings(images, sweep.epochs, seed)
-            for rate in sweep.learning_rates
+            for rate in rates
             for seed in sweep.seeds
         ]
 
-    def _cell(self, optimizer: str, size: int | Literal["full"], rate: float) -> Model:
+    def _cell(self, optimizer: str, size: int, rate: float) -> Model:
         """Return the model of a cell of the sweep."""
         model = Model(batch_size=size, learning_rate=rate, optimizer=optimizer)
         return model.with_defaults(self.network)

@@ -105,9 +105,10 @@ def sweep_caption(sweep: pd.DataFrame) -> Caption:
     if signs:
         text += f" A sign stands for runs that learned nothing: {listed(signs)}."
     top = table.loc[table.validation_accuracy.idxmax()]
+    optimizer = f"with {top.optimizer} " * (len(optimizers) > 1)
     text += (
-        f" The highest is {percent(top.validation_accuracy)}, at batch size {count(top.batch_size)} and "
-        f"learning rate {rate(top.learning_rate)}. The best learning rate of each row is framed; symbols "
+        f" The highest is {percent(top.validation_accuracy)}, {optimizer}at batch size "
+        f"{count(top.batch_size)} and learning rate {rate(top.learning_rate)}. The best learning rate of each row is framed; symbols "
         "mark the models of the studies."
     )
     for name, rows in optimizers:

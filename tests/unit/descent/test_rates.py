@@ -67,7 +67,8 @@ ROW = {"m": ("sgd", 8)}
 
 def tuned_params(**models):
     studies = {"a": {"question": "Which?", "models": ["fixed", *models]}}
-    return make_params({"fixed": {}}, tuned={"seeds": [1, 2], "models": models}, studies=studies)
+    tuned = {"seeds": [1, 2], "learning_rates": [0.1], "models": models}
+    return make_params({"fixed": {}}, tuned=tuned, studies=studies)
 
 
 def test_tuned_rate_is_the_most_accurate_of_its_batch_size_and_optimizer():
