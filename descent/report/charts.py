@@ -371,6 +371,7 @@ def sweep_heat_map(cells: pd.DataFrame, comparison: pd.DataFrame, models: Models
     base = _heat_map(cells.drop(columns="models"), *axes, tooltip)
     failed, learned = base.transform_filter("datum.sign"), base.transform_filter("!datum.sign")
     error = alt.Scale(type="log", scheme="viridis", reverse=True, domain=_error_domain(cells), clamp=True)
+    fits = alt.expr(f"min(12, 0.36 * width / {len(columns)})")
     contrast = alt.when("datum.bright").then(alt.value("#000000")).otherwise(alt.value("#ffffff"))
     layers = [
         failed.mark_rect(style="empty"),
@@ -379,9 +380,7 @@ def sweep_heat_map(cells: pd.DataFrame, comparison: pd.DataFrame, models: Models
         learned.transform_filter("datum.best")
         .mark_rect(filled=False, strokeWidth=2, width={"band": 0.9}, height={"band": 0.88})
         .encode(stroke=contrast),
-        learned.mark_text(fontSize=alt.expr(f"width < {30 * len(columns)} ? 9 : 12")).encode(
-            text="words:N", color=contrast
-        ),
+        learned.mark_text(fontSize=fits).encode(text="words:N", color=contrast),
     ]
     marked = cells.explode("models").dropna(subset="models").rename(columns={"models": "model"})
     if len(marked):

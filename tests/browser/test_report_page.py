@@ -9,6 +9,7 @@ from descent.report import render
 from descent.report.charts import DARK, FONT, LIGHT
 from tests.browser.conftest import DESKTOP, PHONE, assert_headings_descend
 from tests.support.report import CLASSES, QUESTION, example
+from tests.support.results import sweep_table
 
 pytestmark = pytest.mark.browser
 
@@ -193,6 +194,18 @@ def test_the_names_of_sample_images_do_not_overlap_on_a_phone(open_page):
     )
     assert len(sides) == len(CLASSES)
     assert all(one[1] < other[0] for one, other in itertools.pairwise(sides)), sides
+
+
+def test_numbers_of_a_sweep_with_many_rates_fit_their_cells_on_a_phone(visit, tmp_path):
+    made = example()
+    sweep = sweep_table({(8, 10.0**power): 0.881 for power in range(-9, 4)})
+    render.write_report(made.params, made.tables._replace(sweep=sweep), made.contents, made.dataset, tmp_path)
+    page = visit(tmp_path / "report.html", "body[data-drawn=light]", PHONE)
+    numbers = page.locator("#sweep-0 svg text:text-is('88.1')").evaluate_all(
+        "all => all.map(t => t.getBoundingClientRect()).map(box => [box.left, box.right])"
+    )
+    assert len(numbers) == 13
+    assert all(one[1] < other[0] for one, other in itertools.pairwise(sorted(numbers))), numbers
 
 
 def test_no_label_of_a_file_is_cut_by_a_wider_font(browser, report):
