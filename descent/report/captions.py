@@ -108,8 +108,8 @@ def sweep_caption(sweep: pd.DataFrame) -> Caption:
     optimizer = f"with {top.optimizer} " * (len(optimizers) > 1)
     text += (
         f" The highest is {percent(top.validation_accuracy)}, {optimizer}at batch size "
-        f"{count(top.batch_size)} and learning rate {rate(top.learning_rate)}. The best learning rate of each row is framed; symbols "
-        "mark the models of the studies."
+        f"{count(top.batch_size)} and learning rate {rate(top.learning_rate)}. The best learning rate of "
+        "each row is framed; symbols mark the models of the studies."
     )
     for name, rows in optimizers:
         if rows.batch_size.nunique() > 1:

@@ -21,7 +21,6 @@ from tests.support.waiting import wait_for
 pytestmark = pytest.mark.slow  # each training imports TensorFlow in a new process
 
 
-
 @pytest.fixture(scope="module")
 def project(dataset, idx_folder, tmp_path_factory):
     """A folder with params.yaml and data/arrays, as the stages before this one leave it."""
