@@ -54,18 +54,26 @@ def _core(root: Path) -> dict[str, Any]:
 def remove_truncated_rwlock(root: Path) -> bool:
     """Remove `.dvc/tmp/rwlock` if it is not JSON, which no dvc can use; return whether it was removed."""
     path = root / RWLOCK
-    if not path.exists():
+    if not _truncated(path):
         return False
     from dvc.lock import LockError, make_lock
 
     hardlink = _core(root).get("hardlink_lock", False)
     with suppress(LockError, FileNotFoundError):  # a dvc has held it for seconds, or removes it just now
         with make_lock(f"{path}.lock", tmp_dir=str(path.parent), hardlink_lock=hardlink):  # no dvc writes it
-            try:
-                json.loads(path.read_text(encoding="utf-8"))
-            except ValueError:
+            if _truncated(path):
                 path.unlink()
                 return True
+    return False
+
+
+def _truncated(path: Path) -> bool:
+    try:
+        json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return False
+    except ValueError:
+        return True
     return False
 
 

@@ -89,6 +89,8 @@ def test_only_a_truncated_rwlock_is_removed(tmp_path, content, removed):
     (tmp_path / RWLOCK).write_text(content)
     assert remove_truncated_rwlock(tmp_path) is removed
     assert (tmp_path / RWLOCK).exists() is not removed
+    locked = (tmp_path / f"{RWLOCK}.lock").exists()
+    assert locked is removed, "an intact one is only read: the folder may be read-only"
 
 
 def test_a_kept_file_of_another_account_is_named_with_the_settings_for_a_shared_folder(tmp_path, monkeypatch):
