@@ -97,6 +97,7 @@ def interruptible() -> Iterator[None]:
         os.write(writer, bytes([number]))
         for later in STOP_SIGNALS:  # none may interrupt the clean-up: a closed terminal sends two of them
             signal.signal(later, signal.SIG_IGN)
+        sys.unraisablehook = lambda _: None  # a destructor's traceback
         raise SystemExit(128 + number)
 
     threading.Thread(target=_end_after_signal, args=(reader,), daemon=True).start()

@@ -5,6 +5,7 @@ import os
 import resource
 import signal
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -21,6 +22,8 @@ REQUEST_S = 45
 """Seconds after which a tracking store that has not answered is given up."""
 NOTICE_S = 8
 """Seconds of silence after which the user reads what is waited for."""
+END_WITHIN_S = 8
+"""Seconds from a signal to the end of the process: ten after SIGTERM, many systems send SIGKILL."""
 ANSWER_MB = 512
 """Memory that one answer may take."""
 
@@ -153,8 +156,9 @@ def _answer(sender: Any, function: Callable[..., Any], arguments: tuple[Any, ...
 def stoppable() -> Iterator[None]:
     """Let SIGTERM and SIGHUP end the block as Ctrl-C does. Signals that were ignored stay ignored.
 
-    The code that is interrupted may catch `Stopped`, or turn it into another exception, as C++ modules do
-    that are being imported: the block ends with Stopped all the same.
+    The code that is interrupted may catch `Stopped`, as destructors do, or turn it into another exception,
+    as C++ modules do that are being imported: the block ends with Stopped all the same, and the process
+    after `END_WITHIN_S`.
     """
     stopped: list[Stopped] = []
 
@@ -162,6 +166,10 @@ def stoppable() -> Iterator[None]:
         stopped.append(Stopped(128 + number))
         for later in before:  # a closed terminal sends two: the second must not interrupt the clean-up
             signal.signal(later, signal.SIG_IGN)
+        sys.unraisablehook = lambda _: None  # a destructor's traceback
+        last = threading.Timer(END_WITHIN_S, os._exit, [stopped[0].code])
+        last.daemon = True
+        last.start()
         raise stopped[0]
 
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

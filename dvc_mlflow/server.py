@@ -112,7 +112,7 @@ def _serve(command: list[str], settings: dict[str, str], port: int, message: str
             for number in (signal.SIGTERM, signal.SIGKILL):
                 with suppress(ProcessLookupError, subprocess.TimeoutExpired):
                     os.killpg(child.pid, number)
-                    child.wait(10)
+                    child.wait(4)
 
 
 def _answers(port: int) -> bool:

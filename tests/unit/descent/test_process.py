@@ -78,10 +78,14 @@ def test_a_signal_ends_the_process_where_its_exception_is_caught(block, then):
     assert (process.returncode, out, err) == (128 + signal.SIGTERM, "", "")
 
 
-def test_a_signal_ends_the_process_where_work_goes_on():
-    work = "import time; time.sleep(60)"
-    code = REWRITTEN.format(block="descent.process.interruptible", then=work)
-    code = code.replace("with ", "descent.process.END_WITHIN_S = 0.2\nwith ", 1)
+DESTRUCTOR = """type("Closed", (), {"__del__": lambda _: os.kill(os.getpid(), signal.SIGTERM)})()"""
+
+
+@pytest.mark.parametrize("package, block", [("descent", "interruptible"), ("dvc_mlflow", "stoppable")])
+def test_a_signal_ends_the_process_where_work_goes_on(package, block):
+    """Python prints the exception of a destructor, and goes on."""
+    work = f"process.END_WITHIN_S = 0.2; {DESTRUCTOR}; import time; time.sleep(60)"
+    code = f"import os, signal\nfrom {package} import process\nwith process.{block}():\n    {work}"
     with start(code) as process:
         out, err = process.communicate(timeout=20)
     assert (process.returncode, out, err) == (128 + signal.SIGTERM, "", "")
