@@ -50,10 +50,12 @@ class Repository:
 
         pipeline = [stage for stage in self._repo.index.stages if isinstance(stage, PipelineStage)]
         stages = [self._stage(stage, now=False) for stage in pipeline if _has_run(stage)]
-        if not stages and pipeline:
+        if not stages:
             place = f"{self.revision[:12]}: " if self.revision else ""
+            if not pipeline:
+                raise Unusable(f"{place}dvc.yaml: has no stage; `git checkout HEAD dvc.yaml` brings it back")
             there = any(stage.dvcfile._lockfile.exists() for stage in pipeline)
-            mends = "has no stage of dvc.yaml; `git checkout dvc.lock` or `dvc repro` mends it"
+            mends = "has no stage of dvc.yaml; `git checkout HEAD dvc.lock` or `dvc repro` mends it"
             raise Unusable(f"{place}dvc.lock: {mends if there else 'is not there; `dvc repro` makes it'}")
         return stages
 

@@ -331,6 +331,10 @@ def test_a_truncated_lock_is_one_line_and_makes_nothing_stale(synced, mirror, co
 def test_without_a_lock_there_is_one_line(synced, mirror):
     (synced.folder / "dvc.lock").unlink()
     assert mirror("sync", expect=1) == "dvc.lock: is not there; `dvc repro` makes it\n"
+    (synced.folder / "dvc.yaml").write_text("")
+    before = database(synced.folder)
+    assert mirror("sync", expect=1).startswith("dvc.yaml: has no stage; ")
+    assert database(synced.folder) == before, "not all runs are marked as stale"
 
 
 def test_another_revision_is_mirrored_beside_the_working_tree(synced, reader, mirror):
