@@ -15,6 +15,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from dvc_mlflow import process, views
 from dvc_mlflow.errors import Unusable, redacted
 from dvc_mlflow.store import open_store, tracking_uri
@@ -95,7 +97,7 @@ def _serve(command: list[str], settings: dict[str, str], port: int, message: str
         try:
             begin, noticed = time.monotonic(), False
             while child.poll() is None and (waited := time.monotonic() - begin) < START_S:
-                if _answers(port):
+                if _answers(port) and _listens(child.pid, port):
                     print(message, flush=True)
                     return child.wait()
                 if waited > process.NOTICE_S and not noticed:
@@ -120,6 +122,16 @@ def _answers(port: int) -> bool:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with suppress(OSError), opener.open(f"http://{HOST}:{port}/health", timeout=5) as answer:
         return bool(answer.status == 200)
+    return False
+
+
+def _listens(parent: int, port: int) -> bool:
+    """Return whether a process or one of its children listens on a port: another may have been faster."""
+    with suppress(psutil.NoSuchProcess):
+        ours = psutil.Process(parent)
+        family = [ours, *ours.children(recursive=True)]
+        sockets = [one for process in family for one in process.net_connections("tcp4")]
+        return any(one.laddr.port == port and one.status == psutil.CONN_LISTEN for one in sockets)
     return False
 
 

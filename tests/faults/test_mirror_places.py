@@ -15,8 +15,10 @@ from contextlib import closing, contextmanager
 import psutil
 import pytest
 
+from dvc_mlflow import server
 from dvc_mlflow.store import follow_move
 from tests.pipeline.test_mirror_foreign import AGREES
+from tests.support import http_server
 from tests.support.mlflow_reader import Reader
 from tests.support.waiting import wait_for
 
@@ -360,6 +362,13 @@ def test_a_port_in_use_is_one_line_and_no_address(synced, command):
         done = synced.mirror(command, "--port", str(port), expect=1)
         assert done.stdout == ""
         assert done.stderr == f"port {port}: Address already in use; MLFLOW_PORT or --port chooses another\n"
+
+
+def test_a_server_that_was_faster_on_the_port_is_not_taken_for_ours(synced, mirror, monkeypatch):
+    with http_server.serving({"/health": http_server.body(b"OK")}) as (url, _):
+        monkeypatch.setattr(server, "_free_port", lambda _: int(url.rpartition(":")[2]))
+        said = mirror("ui", expect=1)
+    assert "did not start" in said and "The runs are at" not in said
 
 
 def test_the_server_asks_for_a_password_takes_runs_and_comes_back_after_a_kill(synced):
