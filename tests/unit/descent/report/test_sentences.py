@@ -435,6 +435,13 @@ def test_scaling_text_follows_the_exponent():
     assert "does not show" in captions.scaling_text(sweep_table({(8, 0.1): 0.9, (8, 1.0): 0.8}))
 
 
+def test_sweep_caption_names_the_optimizer_of_the_best_cell_where_there_are_several():
+    sweep = sweep_table({(8, 0.1): 0.9, (32, 0.1): 0.8})
+    assert "90.00\xa0%, at batch size 8" in captions.sweep_caption(sweep).text
+    several = pd.concat([sweep, sweep.assign(optimizer="adam", validation_accuracy=[0.7, 0.95])])
+    assert "95.00\xa0%, with adam at batch size 32" in captions.sweep_caption(several).text
+
+
 def test_batch_sizes_without_a_part_in_the_scaling_law_are_named_with_the_reason():
     def text(**statuses):
         sweep = sweep_table(
