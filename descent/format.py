@@ -19,8 +19,9 @@ def percent(share: float, digits: int = 2) -> str:
 
 
 def percent_range(low: float, high: float, digits: int = 2) -> str:
-    """Format two shares as a range of percentages."""
-    return f"{100 * low:.{digits}f} to {percent(high, digits)}"
+    """Format two shares as a range of percentages, or as one that both round to."""
+    first, last = percent(low, digits), percent(high, digits)
+    return last if first == last else f"{100 * low:.{digits}f} to {last}"
 
 
 def count(number: float) -> str:

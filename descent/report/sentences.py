@@ -301,10 +301,11 @@ def best_rates_explain(rows: pd.DataFrame) -> str:
         return percent(low, 1) if len(part) == 1 else percent_range(low, high, 1)
 
     values = listed(setting_texts(first, name))
-    text = f"Even with the best learning rate for each, {setting_title(name)} {values} performs best: it has"
+    rates = "with the learning rate that the sweep finds best for each"
+    text = f"Even {rates}, {setting_title(name)} {values} performs best: it has"
     if len(first) > 1:
         text = (
-            f"With the best learning rate for each, {setting_titles(name)} {values} tie: with "
+            f"{capital(rates)}, {setting_titles(name)} {values} tie: with "
             f"{counted(first.seeds.max(), 'seed')}, the lead of the best may be due to chance. They have"
         )
     text += f" {accuracies(first)} validation accuracy."
@@ -430,7 +431,7 @@ def over_seeds(row: pd.Series) -> str:
     if round(row.difference, 9) == 0:
         return f"Over the seeds chance cannot be excluded: {numbers}."
     needed = row.seeds_needed
-    many = f"more than {count(MOST_PAIRS)}" if pd.isna(needed) else f"about {count(needed)}"
+    many = f"more than {count(MOST_PAIRS)}" if pd.isna(needed) else f"about {count(float(f'{needed:.2g}'))}"
     return (
         f"Over the seeds chance cannot be excluded: {numbers}. If the true difference and its spread are "
         f"the measured ones, {many} seeds would be needed to detect it with a probability of 80 %."
@@ -526,7 +527,7 @@ def _cause(row: pd.Series, rows: pd.DataFrame, falling: bool) -> str:
         return f"fewer updates than `{winner.model}` by a factor of {times(winner.updates / row.updates)}"
     for name in ("optimizer", "hidden_layers", "activation"):
         if row[name] != winner[name]:
-            return f"{setting_title(name)} {row[name]} instead of {winner[name]}, as `{winner.model}` has"
+            return f"{setting_title(name)} {row[name]}, where `{winner.model}` has {winner[name]}"
     if row.learning_rate != winner.learning_rate:
         steps = "smaller" if row.learning_rate < winner.learning_rate else "larger"
         return f"{steps} steps than `{winner.model}`"
