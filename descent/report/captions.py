@@ -104,6 +104,8 @@ def sweep_caption(sweep: pd.DataFrame) -> Caption:
     signs = [f"{sign} {status}" for status, sign in STATUS_SIGNS.items() if (table.status == status).any()]
     if signs:
         text += f" A sign stands for runs that learned nothing: {listed(signs)}."
+    if len(table) < len(table.drop_duplicates(["optimizer", "batch_size"])) * table.learning_rate.nunique():
+        text += " Empty cells were not tried."
     top = table.loc[table.validation_accuracy.idxmax()]
     optimizer = f"with {top.optimizer} " * (len(optimizers) > 1)
     text += (

@@ -445,6 +445,12 @@ def test_sweep_caption_names_the_optimizer_of_the_best_cell_where_there_are_seve
     assert "95.00\xa0%, with adam at batch size 32" in captions.sweep_caption(several).text
 
 
+def test_sweep_caption_says_that_cells_were_not_tried():
+    sweep = sweep_table({(8, 0.1): 0.9, (8, 1.0): 0.9, (32, 0.1): 0.8})
+    assert "Empty cells" in captions.sweep_caption(sweep).text
+    assert "Empty cells" not in captions.sweep_caption(sweep[:2]).text
+
+
 def test_batch_sizes_without_a_part_in_the_scaling_law_are_named_with_the_reason():
     def text(**statuses):
         sweep = sweep_table(
