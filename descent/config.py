@@ -221,10 +221,9 @@ class TunedModel(Section):
 
 
 class Tuned(Section):
-    """The models that are trained after the sweep, their seeds, and the rates to try beyond its grid."""
+    """The models that are trained after the sweep, and their seeds."""
 
     seeds: Seeds
-    learning_rates: LearningRates
     models: dict[Name, TunedModel] = Field(description=f"models, each with a name {NAME}")
 
 
@@ -238,7 +237,7 @@ class Study(Section):
 
 
 class Sweep(Section):
-    """A grid of settings: every combination is a run."""
+    """A grid of settings: every combination is a run. `tuning_rates` are for tuned models beyond it."""
 
     batch_sizes: Annotated[tuple[BatchSize, ...], Different] = Field(
         min_length=1,
@@ -248,6 +247,7 @@ class Sweep(Section):
     optimizers: Annotated[tuple[Optimizer, ...] | None, Different] = Field(
         None, min_length=1, description=f"a list of different names of {OPTIMIZER_NAMES}"
     )
+    tuning_rates: LearningRates | None = None
     seeds: Seeds
     epochs: Epochs
 
@@ -370,7 +370,7 @@ class Params(Section):
 
     def tuning_runs(self) -> list[RunSettings]:
         """Return the settings of the runs that choose the learning rates of tuned models beyond the grid."""
-        grid, rates = self._grid_rows(), self.tuned.learning_rates
+        grid, rates = self._grid_rows(), self.sweep.tuning_rates or self.sweep.learning_rates
         rows = [row for row in self.tuned_rows().values() if row not in grid]
         return [run for row in rows for run in self._row_runs(*row, rates)]
 

@@ -47,7 +47,7 @@ def make_params(
     given = yaml.safe_load((ROOT / "params.yaml").read_text())
     given["preprocess"] |= {"training_images": IMAGES, "validation_images": IMAGES}
     given["sweep"] = {"batch_sizes": [8], "learning_rates": [0.1], "seeds": [0], "epochs": 1}
-    given["tuned"] = {"seeds": [0], "learning_rates": [0.1], "models": {}}
+    given["tuned"] = {"seeds": [0], "models": {}}
     given["train"] = {"epochs": epochs, "seeds": list(seeds)}
     defaults = {"batch_size": 8, "learning_rate": 0.01, "hidden_layers": [3]}
     given["models"] = {name: defaults | dict(settings) for name, settings in models.items()}

@@ -71,7 +71,6 @@ def shrink(params: dict, idx_folder: Path) -> None:
     params["train"] |= {"epochs": 2, "seeds": [0, 1]}
     params["tuned"] = {
         "seeds": [0],
-        "learning_rates": [0.1],
         "models": {"tuned_128": {"batch_size": 128}, "tuned_full": {"batch_size": "full"}},
     }
     params["studies"]["tuned"]["models"] = list(params["tuned"]["models"])

@@ -109,7 +109,7 @@ def test_the_committed_file_describes_the_experiment():
         ("sweep/epochs", 0, "sweep.epochs: 0 "),
         ("tuned", MISSING, "tuned: is missing"),
         ("tuned/seeds", [1, 1], "tuned.seeds: [1, 1] "),
-        ("tuned/learning_rates", MISSING, "tuned.learning_rates: is missing"),
+        ("sweep/tuning_rates", [], "sweep.tuning_rates: [] "),
         ("tuned/models/adam/optimizer", "lion", "tuned.models.adam.optimizer: 'lion' "),
         ("tuned/models/adam/batch_size", 50_001, "tuned.models.adam.batch_size: 50001 "),
         ("tuned/models/adam/learning_rate", 0.1, "tuned.models.adam.learning_rate: is not a known key"),
@@ -215,20 +215,21 @@ def test_sweep_runs_are_every_combination_once(small_params):
     assert runs[0]._replace(seed=1) == runs[1], "the table lists the seeds of a setting together"
 
 
-def test_tuning_runs_are_all_rates_of_the_tuned_models_beyond_the_grid(small_params):
-    sweep = {"batch_sizes": [8, "full"], "learning_rates": [0.1, 1], "seeds": [0, 1], "epochs": 3}
+@pytest.mark.parametrize("rates, own", [((0.1, 1), {}), ((0.3, 9), {"tuning_rates": [0.3, 9]})])
+def test_tuning_runs_are_all_rates_of_the_tuned_models_beyond_the_grid(small_params, rates, own):
+    sweep = {"batch_sizes": [8, "full"], "learning_rates": [0.1, 1], "seeds": [0, 1], "epochs": 3, **own}
     models = {
         "in_grid": {"batch_size": "full"},
         "other_size": {"batch_size": 128},
         "other_optimizer": {"batch_size": 8, "optimizer": "adam"},
     }
     studies = {"a": {"question": "Which?", "models": list(models)}}
-    tuned = {"seeds": [5], "learning_rates": [0.3, 9], "models": models}
+    tuned = {"seeds": [5], "models": models}
     runs = small_params(sweep=sweep, tuned=tuned, studies=studies).tuning_runs()
     assert [(run.batch_size, run.optimizer, run.learning_rate, run.seed) for run in runs] == [
         (size, optimizer, rate, seed)
         for size, optimizer in ((128, "sgd"), (8, "adam"))
-        for rate in (0.3, 9)
+        for rate in rates
         for seed in (0, 1)
     ]
 

@@ -67,7 +67,7 @@ ROW = {"m": ("sgd", 8)}
 
 def tuned_params(**models):
     studies = {"a": {"question": "Which?", "models": ["fixed", *models]}}
-    tuned = {"seeds": [1, 2], "learning_rates": [0.1], "models": models}
+    tuned = {"seeds": [1, 2], "models": models}
     return make_params({"fixed": {}}, tuned=tuned, studies=studies)
 
 

@@ -208,7 +208,6 @@ def test_tuned_models_are_compared_with_others_over_the_seeds_that_both_have(tmp
     studies = {"a": {"question": "Which?", "models": ["fixed", "m", "n"]}}
     tuned = {
         "seeds": [2, 1],
-        "learning_rates": [0.1],
         "models": {"m": {"batch_size": 4}, "n": {"batch_size": 2}},
     }
     params = make_params({"fixed": {"hidden_layers": [128, 64]}}, tuned=tuned, studies=studies)
@@ -232,7 +231,7 @@ def test_tuned_models_are_compared_with_others_over_the_seeds_that_both_have(tmp
 
 def test_models_without_a_common_seed_have_a_difference_and_no_test(tmp_path):
     studies = {"a": {"question": "Which?", "models": ["fixed", "m"]}}
-    tuned = {"seeds": [9], "learning_rates": [0.1], "models": {"m": {"batch_size": 4}}}
+    tuned = {"seeds": [9], "models": {"m": {"batch_size": 4}}}
     params = make_params({"fixed": {}}, tuned=tuned, studies=studies).with_rates({"m": 0.1})
     for name, found in {"fixed": [0.9, 0.9, 0.9], "m": [0.8]}.items():
         write_model(tmp_path / params.results(name), params, name, "learned", found)
