@@ -26,7 +26,7 @@ from tests.support.waiting import wait_for
 pytestmark = pytest.mark.slow  # each sweep compiles a program per batch size
 
 GRID = {"batch_sizes": [16, "full"], "learning_rates": [1.0e-7, 0.1, 1000], "seeds": [3], "epochs": 2}
-LONG = {"batch_sizes": [4, 32], "learning_rates": [0.01, 0.1], "seeds": [0, 1, 2, 3], "epochs": 20}
+LONG = {"batch_sizes": [4, 32], "learning_rates": [0.01, 0.1], "seeds": [0, 1, 2, 3], "epochs": 60}
 """Sixteen runs that take a while."""
 
 
