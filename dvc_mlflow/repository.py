@@ -53,7 +53,8 @@ class Repository:
         if not stages:
             place = f"{self.revision[:12]}: " if self.revision else ""
             if not pipeline:
-                raise Unusable(f"{place}dvc.yaml: has no stage; `git checkout HEAD dvc.yaml` brings it back")
+                back = "`git checkout HEAD dvc.yaml` brings a committed one back"
+                raise Unusable(f"{place}dvc.yaml: has no stage that MLflow could show; {back}")
             there = any(stage.dvcfile._lockfile.exists() for stage in pipeline)
             mends = "has no stage of dvc.yaml; `git checkout HEAD dvc.lock` or `dvc repro` mends it"
             raise Unusable(f"{place}dvc.lock: {mends if there else 'is not there; `dvc repro` makes it'}")

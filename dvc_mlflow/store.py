@@ -39,7 +39,9 @@ REQUESTS = 8
 ABSOLUTE = ("//", "/:memory:", "/file:")
 """What follows `sqlite://` where the file is not taken from the repository."""
 IN_MEMORY = re.compile(r"sqlite[^:]*://(/(file:)?:memory:.*)?")
+"""Addresses of a database without a file."""
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
+"""The beginnings of addresses that MLflow opens itself; a server does so for all others."""
 PAGE = 1000
 """Runs that are asked for at once: an answer stays below a few megabytes."""
 

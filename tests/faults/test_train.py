@@ -115,7 +115,7 @@ def test_a_run_that_overflows_is_a_result(project):
 
 
 def test_a_network_too_large_for_the_memory_is_a_line_for_each_seed(project):
-    limited = ("prlimit", f"--as={8 * 10**9}")  # one of its kernels alone has 17 GB
+    limited = ("prlimit", f"--as={8 * 10**9}")  # with 12 GB it trains
     done = stage.run(project, "train", "huge", prefix=limited)
     if done.returncode == -signal.SIGSEGV:  # TensorFlow, once in about 25 times that it gets no memory
         done = stage.run(project, "train", "huge", prefix=limited)

@@ -333,7 +333,7 @@ def test_without_a_lock_there_is_one_line(synced, mirror):
     assert mirror("sync", expect=1) == "dvc.lock: is not there; `dvc repro` makes it\n"
     (synced.folder / "dvc.yaml").write_text("")
     before = database(synced.folder)
-    assert mirror("sync", expect=1).startswith("dvc.yaml: has no stage; ")
+    assert mirror("sync", expect=1).startswith("dvc.yaml: has no stage that MLflow could show; ")
     assert database(synced.folder) == before, "not all runs are marked as stale"
 
 
