@@ -83,8 +83,8 @@ STALE := $(shell test ! -s $(INSTALLED) || for python in $(CHOSEN); do \
   "$$python" -I -c '$(MADE_FOR)' 2>/dev/null | cmp -s - $(INSTALLED) || { echo stale; break; }; done)
 
 # uv installs in a fraction of pip's time; what it cannot do with pip's settings (a keyring, say), pip does.
-UV := $(VENV)/bin/python -I tools/packages.py uv
-PIP := $(VENV)/bin/python -I tools/packages.py pip install --quiet --no-deps
+UV := $(VENV)/bin/python -I descent/packages.py uv
+PIP := $(VENV)/bin/python -I descent/packages.py pip install --quiet --no-deps
 $(INSTALLED): requirements.txt pyproject.toml $(STALE) | repository
 	@{ test -z '$(STALE)' && cmp -s requirements.txt $(VENV)/requirements.txt; } || { \
 	  '$(PYTHON)' -I -c '$(SUPPORTED)' 2>/dev/null || { \

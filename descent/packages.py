@@ -2,20 +2,23 @@
 
 uv reads neither pip.conf nor the PIP_ variables. This asks pip for its settings and hands those of the
 connection to both, in the variables that each reads. The lock alone decides the versions, and .venv the
-place. Standard library only: it runs before anything else is installed.
+place. Standard library only: it runs before anything else is installed. Data come by the same settings.
 
-    .venv/bin/python -I tools/packages.py uv pip sync requirements.txt
+    .venv/bin/python -I descent/packages.py uv pip sync requirements.txt
 """
 
-import ast
 import contextlib
+import functools
+import importlib.util
+import itertools
 import math
 import os
 import subprocess
 import sys
 from collections.abc import Mapping
 
-SECTIONS = ("global", "install", ":env:")  # a later one takes precedence, as in pip
+PRECEDENCE = tuple(itertools.product(("global", "install"), ("global", "user", "site", "env")))
+"""Sections and files of pip's configuration: a later one takes precedence, as in pip."""
 CONNECTION = """
     index-url extra-index-url no-index find-links trusted-host proxy cert client-cert keyring-provider
     timeout default-timeout retries cache-dir no-cache-dir use-feature use-deprecated
@@ -25,25 +28,45 @@ TRUE = ("1", "true", "t", "yes", "y", "on")
 
 def pip_settings() -> dict[str, str]:
     """Merge the configuration files and variables of pip as `pip install` does; those of the connection."""
-    command = [sys.executable, "-m", "pip", "config", "list"]
+    files: dict[str, dict[str, str]] = {}
+    for line in _pip_files().splitlines():
+        name, colon, text = line[4:].partition(": ")
+        if not line.startswith(" "):
+            values = files.setdefault(line.rstrip(":"), {})
+        elif line.startswith("    ") and colon:
+            last, values[name] = name, text
+        elif line.startswith("    "):  # a value of several lines
+            values[last] += f" {name}"
+    settings = {}
+    for option in CONNECTION:
+        found = [files.get(file, {}).get(f"{section}.{option}", "") for section, file in PRECEDENCE]
+        for text in filter(str.strip, [*found, os.environ.get(_variable(option), "")]):
+            settings[option] = text
+    return settings
+
+
+@functools.cache
+def _pip_files() -> str:
+    """Return pip's configuration files; `pip config list` does not say which of two values is used."""
+    if not importlib.util.find_spec("pip"):
+        return ""
+    command = [sys.executable, "-m", "pip", "config", "debug"]
     whole = os.environ | {"PIP_QUIET": "0", "PIP_USER": "0"}  # else nothing, or the user's file alone
     listed = subprocess.run(command, stdout=subprocess.PIPE, text=True, encoding="utf-8", env=whole)
     if listed.returncode:
         sys.exit(listed.stdout.strip() or listed.returncode)  # pip says some errors here, others on stderr
-    settings: dict[str, dict[str, str]] = {section: {} for section in SECTIONS}
-    for line in listed.stdout.splitlines():
-        name, _, value = line.partition("=")
-        section, _, option = name.rpartition(".")
-        if section in settings and option in CONNECTION and (text := str(ast.literal_eval(value))).strip():
-            settings[section][option] = text
-    return {option: text for section in SECTIONS for option, text in settings[section].items()}
+    return listed.stdout
+
+
+def _variable(option: str) -> str:
+    return f"PIP_{option.replace('-', '_').upper()}"
 
 
 def pip_variables(pip: Mapping[str, str], environment: Mapping[str, str]) -> dict[str, str]:
     """Write pip's settings as the environment variables that pip reads."""
-    variables = {f"PIP_{option.replace('-', '_').upper()}": text for option, text in pip.items()}
+    variables = {_variable(option): text for option, text in pip.items()}
     variables |= {"PIP_CONFIG_FILE": os.devnull, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-    if bundle := _bundle(pip, environment) or environment.get("SSL_CERT_FILE"):
+    if bundle := certificates(pip, environment) or environment.get("SSL_CERT_FILE"):
         variables["PIP_CERT"] = bundle  # the pip of Python 3.11 does not read SSL_CERT_FILE, later ones do
     return variables
 
@@ -67,7 +90,7 @@ def uv_variables(pip: Mapping[str, str], environment: Mapping[str, str]) -> dict
         proxy = pip["proxy"] if "://" in pip["proxy"] else f"http://{pip['proxy']}"
         for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
             variables |= {name: proxy, name.lower(): proxy}
-    if bundle := _bundle(pip, environment):
+    if bundle := certificates(pip, environment):
         variables["SSL_CERT_DIR" if os.path.isdir(bundle) else "SSL_CERT_FILE"] = bundle
     elif not environment.get("SSL_CERT_FILE") and not environment.get("SSL_CERT_DIR"):
         variables["UV_SYSTEM_CERTS"] = "1"
@@ -82,7 +105,7 @@ def uv_variables(pip: Mapping[str, str], environment: Mapping[str, str]) -> dict
     return variables
 
 
-def _bundle(pip: Mapping[str, str], environment: Mapping[str, str]) -> str | None:
+def certificates(pip: Mapping[str, str], environment: Mapping[str, str]) -> str | None:
     """Return the certificates that pip trusts, None for those of the system."""
     bundle = pip.get("cert") or environment.get("REQUESTS_CA_BUNDLE") or environment.get("CURL_CA_BUNDLE")
     return os.path.expanduser(bundle) if bundle else None
