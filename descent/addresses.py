@@ -4,21 +4,23 @@ import ipaddress
 import re
 from urllib.parse import urlsplit
 
+SOURCE = "a path, or an https URL (http on this machine alone)"
+PUBLIC_SOURCE = f"{SOURCE}, without user and password, which the variable DATA_SOURCE may have"
+
 
 def public_url(url: str) -> str:
     """Return a URL without user, password, query and fragment."""
     return re.sub(r"(?s)(?<=://).*@", "", url).partition("?")[0].partition("#")[0]
 
 
-def source_error(source: str) -> str | None:
-    """Return what is wrong with a dataset's source, a path or a URL; None if it can be one."""
-    if "://" not in source:
-        return None
-    if not is_secure(source):
-        return "a path, or an https URL (http on this machine alone)"
-    if "@" in urlsplit(source).netloc:
-        return "a URL without user and password: this file is committed; the variable DATA_SOURCE is not"
-    return None
+def is_source(source: str) -> bool:
+    """Return whether a dataset can be read from this: a path, or a URL that is secure."""
+    return "://" not in source or is_secure(source)
+
+
+def is_public_source(source: str) -> bool:
+    """Return whether this is a source that may be committed: it has no user and no password."""
+    return is_source(source) and ("://" not in source or "@" not in urlsplit(source).netloc)
 
 
 def is_secure(url: str) -> bool:

@@ -128,8 +128,8 @@ def _checksum(options: argparse.Namespace) -> None:
     from descent import addresses, config, data, errors, fetch
 
     source = options.source
-    if error := addresses.source_error(source):
-        sys.exit(f"{addresses.public_url(source)}: is not accepted; accepted: {error}")
+    if not addresses.is_public_source(source):
+        sys.exit(f"{addresses.public_url(source)}: is not accepted; accepted: {addresses.PUBLIC_SOURCE}")
     if Path(source).is_relative_to(Path.cwd()):
         source = os.path.relpath(source)
     try:

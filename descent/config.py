@@ -21,23 +21,20 @@ from pydantic import (
 from ruamel.yaml import YAML
 
 from descent import paths
-from descent.addresses import public_url, source_error
+from descent.addresses import PUBLIC_SOURCE, is_public_source
 from descent.datasets import KNOWN, KnownDataset
 from descent.engine.optimizers import OPTIMIZERS
 from descent.engine.settings import ACTIVATION, HIDDEN_LAYERS, OPTIMIZER, RunSettings
 from descent.errors import UserError, in_one_line
-from descent.validation import Conflict, InvalidParams, conflicts, describe_errors, load_yaml, printable
+from descent.validation import InvalidParams, describe_error, load_yaml, printable, rejection
 
 OPTIMIZER_NAMES = ", ".join(OPTIMIZERS)
+CONSTANTS = {name for optimizer in OPTIMIZERS.values() for name in optimizer.constants}
 ACTIVATIONS = ("relu", "tanh", "sigmoid", "elu", "gelu", "silu")
 MAX_WEIGHTS = 2**26
 """256 MiB of 32-bit floats, of which a trajectory has one set for each epoch."""
 JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
 """Invisible characters that some scripts and emoji need."""
-
-
-class InvalidRates(UserError):
-    """The learning rates of the tuned models cannot be read; one line with the remedy."""
 
 
 def _whole(value: Any) -> Any:
@@ -68,9 +65,15 @@ def _different(values: Any) -> Any:
 
 
 def _source(value: str) -> str:
-    if error := source_error(value):
-        raise conflicts(Conflict("", public_url(value), error))
+    if not is_public_source(value):
+        raise ValueError("no source")
     return value
+
+
+def _layers(widths: tuple[int, ...]) -> tuple[int, ...]:
+    if sum(one * next_ for one, next_ in itertools.pairwise(widths)) > MAX_WEIGHTS:
+        raise ValueError("too many weights")
+    return widths
 
 
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
@@ -118,7 +121,7 @@ class OwnDataset(Section):
     """A dataset of your own; its format is what the source is."""
 
     title: Text
-    source: Annotated[Text, AfterValidator(_source)] = Field(description="a path, or an https URL")
+    source: Annotated[Text, AfterValidator(_source)] = Field(description=PUBLIC_SOURCE)
     sha256: str = Field(
         pattern=r"^[0-9a-f]{64}$",
         description="64 hexadecimal digits, which `python -m descent checksum SOURCE` prints",
@@ -140,23 +143,18 @@ class Preprocess(Section):
 class Network(Section):
     """The defaults of all models and of the sweep's runs."""
 
-    hidden_layers: tuple[Annotated[Whole, Field(ge=1, le=65_536)], ...] = Field(
+    hidden_layers: Annotated[
+        tuple[Annotated[Whole, Field(ge=1, le=65_536)], ...], AfterValidator(_layers)
+    ] = Field(
         HIDDEN_LAYERS,
         max_length=100,
-        description="a list of at most 100 layer widths, whole numbers from 1 to 65536",
+        description="a list of at most 100 layer widths, whole numbers from 1 to 65536, with at most "
+        f"{MAX_WEIGHTS:,} weights between them",
     )
-
     activation: Literal[ACTIVATIONS] = Field(  # type: ignore[valid-type]
         ACTIVATION, description=f"one of {', '.join(ACTIVATIONS)}"
     )
     optimizer: Optimizer = Field(OPTIMIZER, description=f"one of {OPTIMIZER_NAMES}")
-
-    @model_validator(mode="after")
-    def _layers_fit_in_memory(self):
-        if sum(one * next_ for one, next_ in itertools.pairwise(self.hidden_layers)) > MAX_WEIGHTS:
-            accepted = f"layers with at most {MAX_WEIGHTS:,} weights between them"
-            raise conflicts(Conflict("hidden_layers", list(self.hidden_layers), accepted))
-        return self
 
 
 class Train(Section):
@@ -183,15 +181,6 @@ class Model(Network):
         """Return this model with what it does not set itself taken from `network`."""
         missing = Network.model_fields.keys() - self.model_fields_set
         return self.model_copy(update={name: getattr(network, name) for name in missing})
-
-    def foreign_constants(self) -> Iterator[Conflict]:
-        """Yield the constants that are set but that the optimizer does not have."""
-        known = OPTIMIZERS[self.optimizer].constants
-        constants = set().union(*(optimizer.constants for optimizer in OPTIMIZERS.values()))
-        for name in sorted(constants - set(known)):
-            if getattr(self, name) is not None:
-                takes = ", ".join(known) or "no constant"
-                yield Conflict(name, getattr(self, name), f"nothing here: {self.optimizer} takes {takes}")
 
     def constants(self) -> dict[str, float]:
         """Return the optimizer's constants besides the learning rate, with defaults filled in."""
@@ -278,7 +267,7 @@ class Params(Section):
             *params._study_conflicts(),
         ]
         if found:
-            raise conflicts(*found)
+            raise InvalidParams("\n".join(found))
         return params
 
     @property
@@ -286,57 +275,60 @@ class Params(Section):
         """The description of the dataset that `data` names."""
         return self.datasets[self.data] if self.data in self.datasets else KNOWN[self.data]
 
-    def _data_conflicts(self) -> Iterator[Conflict]:
+    def _data_conflicts(self) -> Iterator[str]:
         for name in self.datasets.keys() & KNOWN.keys():
-            yield Conflict("datasets", name, "another name: this one is a known dataset's")
+            yield rejection("datasets", name, "another name: this one is a known dataset's")
         if self.data in KNOWN:
             wanted = self.preprocess.training_images + self.preprocess.validation_images
             images = KNOWN[self.data].training_images
             if wanted > images:
                 key = "preprocess.training_images + preprocess.validation_images"
-                yield Conflict(key, wanted, f"at most {images}, the training images of {self.data}")
+                yield rejection(key, wanted, f"at most {images}, the training images of {self.data}")
         elif self.data not in self.datasets:
             names = ", ".join([*KNOWN, *self.datasets])
-            yield Conflict("data", self.data, f"one of {names}")
+            yield rejection("data", self.data, f"one of {names}")
 
-    def _model_conflicts(self) -> Iterator[Conflict]:
+    def _model_conflicts(self) -> Iterator[str]:
         yield from _same_but_for_case("studies", self.studies)
         yield from _same_but_for_case("models", [*self.models, *self.tuned.models])
         for name in filter(lambda name: name.lower() == paths.TUNED.name, self.models):
-            yield Conflict("models", name, f"another name: {paths.TUNED} holds the tuned models")
+            yield rejection("models", name, f"another name: {paths.TUNED} holds the tuned models")
         for name, model in self.models.items():
-            for conflict in model.foreign_constants():
-                yield conflict._replace(key=f"models.{name}.{conflict.key}")
+            known = OPTIMIZERS[model.optimizer].constants
+            takes = f"nothing here: {model.optimizer} takes {', '.join(known) or 'no constant'}"
+            for constant in sorted(CONSTANTS - known.keys()):
+                if (value := getattr(model, constant)) is not None:
+                    yield rejection(f"models.{name}.{constant}", value, takes)
 
-    def _study_conflicts(self) -> Iterator[Conflict]:
+    def _study_conflicts(self) -> Iterator[str]:
         known = [*self.models, *self.tuned.models]
         for name, study in self.studies.items():
             key, unknown = f"studies.{name}.models", set(study.models) - set(known)
             for model in sorted(unknown):
-                yield Conflict(key, model, f"one of {', '.join(known)}")
+                yield rejection(key, model, f"one of {', '.join(known)}")
             if len(study.models) == 1 and len(self.models) > 1:
                 accepted = "at least two models: one has nothing to be compared with"
-                yield Conflict(key, list(study.models), accepted)
+                yield rejection(key, list(study.models), accepted)
             elif not unknown:
                 yield from self._equal_models(key, [model for model in study.models if model in self.models])
 
-    def _equal_models(self, key: str, names: Iterable[str]) -> Iterator[Conflict]:
+    def _equal_models(self, key: str, names: Iterable[str]) -> Iterator[str]:
         images = self.preprocess.training_images
         runs = {name: self.models[name].run_settings(images, epochs=1, seed=0) for name in names}
         for one, other in itertools.combinations(runs, 2):
             if runs[one] == runs[other]:
-                yield Conflict(key, [one, other], "models that differ: the settings of these two are equal")
+                yield rejection(key, [one, other], "models that differ: the settings of these two are equal")
 
-    def _batch_size_conflicts(self) -> Iterator[Conflict]:
+    def _batch_size_conflicts(self) -> Iterator[str]:
         images, sizes = self.preprocess.training_images, self.sweep.batch_sizes
         places = [(f"models.{name}.batch_size", model.batch_size) for name, model in self.models.items()]
         places += [(f"tuned.models.{name}.batch_size", m.batch_size) for name, m in self.tuned.models.items()]
         for key, size in [*places, *(("sweep.batch_sizes", size) for size in sizes)]:
             if size != "full" and size > images:
                 accepted = f"a whole number from 1 to {images} (preprocess.training_images), or full"
-                yield Conflict(key, size, accepted)
+                yield rejection(key, size, accepted)
         if "full" in sizes and images in sizes:
-            yield Conflict("sweep.batch_sizes", list(sizes), f"{images} or full, which are the same")
+            yield rejection("sweep.batch_sizes", list(sizes), f"{images} or full, which are the same")
 
     def with_rates(self, rates: Mapping[str, float]) -> "Params":
         """Return params with the tuned models among the models, at these learning rates by name."""
@@ -396,11 +388,13 @@ class Params(Section):
         return model.with_defaults(self.network)
 
 
-def _same_but_for_case(key: str, names: Iterable[str]) -> Iterator[Conflict]:
+def _same_but_for_case(key: str, names: Iterable[str]) -> Iterator[str]:
     seen: dict[str, str] = {}
     for name in names:
         if other := seen.get(name.lower()):
-            yield Conflict(key, name, f"another name: there is {other!r} (upper and lower case are the same)")
+            yield rejection(
+                key, name, f"another name: there is {other!r} (upper and lower case are the same)"
+            )
         seen[name.lower()] = name
 
 
@@ -413,8 +407,8 @@ def read_params(path: Path | str = paths.PARAMS) -> Params:
         lines = [f"cannot be read: {getattr(error, 'strerror', None) or error}"]
     except InvalidParams as error:
         lines = str(error).split("\n")
-    except ValidationError as errors:
-        lines = describe_errors(errors, Params)
+    except ValidationError as found:
+        lines = [describe_error(error, Params) for error in found.errors()]
     raise InvalidParams("\n".join(f"{path}: {printable(line)}" for line in lines)) from None
 
 
@@ -432,7 +426,7 @@ def with_tuned(params: Params, path: Path = paths.RATES) -> Params:
         reason = f"has no learning rate for {error.args[0]}"
     except (OSError, ValueError, TypeError) as error:
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-    raise InvalidRates(f"{path}: {reason}; `dvc repro sweep` writes it")
+    raise UserError(f"{path}: {reason}; `dvc repro sweep` writes it")
 
 
 def own_dataset_entry(source: str, checksum: str, test_images: int | None) -> str:

@@ -32,7 +32,7 @@ from requests.adapters import HTTPAdapter
 from tqdm import tqdm
 
 from descent import data
-from descent.addresses import is_secure, public_url
+from descent.addresses import SOURCE, is_secure, is_source, public_url
 from descent.data import NPZ, InvalidData, RawDataset
 from descent.datasets import IDX_FILES, Archive, KnownDataset
 from descent.errors import UsageError, UserError
@@ -259,11 +259,8 @@ def listing_checksum(files: Mapping[str, bytes]) -> str:
 def configured_source() -> str | None:
     """Return the value of DATA_SOURCE. Raises UsageError."""
     given = os.environ.get("DATA_SOURCE")
-    if given and not local_path(given) and not is_secure(given):
-        raise UsageError(
-            f"DATA_SOURCE: {public_url(given)!r} is not accepted; accepted: a path, or an https URL "
-            "(http on this machine alone)"
-        )
+    if given and not is_source(given):
+        raise UsageError(f"DATA_SOURCE: {public_url(given)!r} is not accepted; accepted: {SOURCE}")
     return given
 
 

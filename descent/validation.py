@@ -7,33 +7,20 @@ number, and a duplicate key is rejected.
 import datetime
 import re
 import reprlib
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple, get_args
+from collections.abc import Mapping
+from typing import Any, get_args
 
-from pydantic import BaseModel, ValidationError
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel
 from ruamel.yaml import YAML, YAMLError
 from ruamel.yaml.constructor import DuplicateKeyError, SafeConstructor
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
 
+from descent.addresses import public_url
 from descent.errors import UsageError
 
 
 class InvalidParams(UsageError):
     """params.yaml is not valid; the text has one line per error: the key, its value, what is accepted."""
-
-
-class Conflict(NamedTuple):
-    """A value that does not fit another one."""
-
-    key: str
-    value: Any
-    accepted: str
-
-
-def conflicts(*found: Conflict) -> PydanticCustomError:
-    """Make the error that a section's validator raises where values do not fit each other."""
-    return PydanticCustomError("conflicts", "values do not fit", {"conflicts": found})
 
 
 def printable(text: str) -> str:
@@ -97,25 +84,17 @@ def _shortened(key: str) -> str:
     return key if len(key) <= 64 else f"{key[:61]}..."
 
 
-def describe_errors(errors: ValidationError, schema: type[BaseModel]) -> list[str]:
-    """Describe what is not accepted, one line for each place in the file."""
-    return [line for error in errors.errors() for line in _describe(error, schema)]
-
-
-def _describe(error: Mapping, schema: type[BaseModel]) -> Iterator[str]:
+def describe_error(error: Mapping, schema: type[BaseModel]) -> str:
+    """Describe what is not accepted in one line; `error` is an entry of `ValidationError.errors`."""
     is_key = error["loc"][-1:] == ("[key]",)
     keys = error["loc"][:-2] if is_key else error["loc"]
     name = ".".join(_shortened(str(key)) for key in keys)
     section, accepted = _expected(keys, schema)
-    if error["type"] == "conflicts":
-        for conflict in error["ctx"]["conflicts"]:
-            yield _sentence(".".join(filter(None, [name, conflict.key])), conflict.value, conflict.accepted)
-    elif error["type"] == "missing":
-        yield f"{name}: is missing; accepted: {accepted}"
-    elif error["type"] == "extra_forbidden":
-        yield f"{name}: is not a known key; accepted: {', '.join(section.model_fields)}"
-    else:
-        yield _sentence(name or "the file", error["input"], accepted) + _quotes(error["type"], error["input"])
+    if error["type"] == "missing":
+        return f"{name}: is missing; accepted: {accepted}"
+    if error["type"] == "extra_forbidden":
+        return f"{name}: is not a known key; accepted: {', '.join(section.model_fields)}"
+    return rejection(name or "the file", error["input"], accepted) + _quotes(error["type"], error["input"])
 
 
 def _quotes(error_type: str, value: Any) -> str:
@@ -127,11 +106,12 @@ def _quotes(error_type: str, value: Any) -> str:
     return ""
 
 
-def _sentence(name: str, value: Any, accepted: str) -> str:
+def rejection(name: str, value: Any, accepted: str) -> str:
+    """Say in a line that a value is not accepted, without the secrets of a URL."""
     shown = reprlib.Repr()
     shown.maxstring = shown.maxother = shown.maxlong = 60
     shown.maxlist = shown.maxdict = 8
-    text = shown.repr(value)
+    text = shown.repr(public_url(value) if isinstance(value, str) and "://" in value else value)
     return f"{name}: {text if len(text) <= 80 else text[:77] + '...'} is not accepted; accepted: {accepted}"
 
 

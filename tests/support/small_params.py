@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from ruamel.yaml import YAML
 
 from descent.config import Params, read_params
-from descent.validation import InvalidParams, describe_errors, load_yaml, printable
+from descent.validation import InvalidParams, describe_error, load_yaml, printable
 
 ROOT = Path(__file__).parents[2]
 
@@ -104,6 +104,8 @@ def value_errors(raw: dict) -> list[str]:
     """Return the error lines of a params.yaml with these values, without writing it; none if they are valid."""
     try:
         Params.model_validate(raw)
-    except ValidationError as errors:
-        return list(map(printable, describe_errors(errors, Params)))
+    except InvalidParams as error:
+        return printable(str(error)).splitlines()
+    except ValidationError as found:
+        return [printable(describe_error(error, Params)) for error in found.errors()]
     return []

@@ -107,6 +107,11 @@ def test_the_committed_file_describes_the_experiment():
         ("sweep/optimizers", ["sgd", "sgd"], "sweep.optimizers: ['sgd', 'sgd'] "),
         ("sweep/seeds", [0, 0], "sweep.seeds: [0, 0] "),
         ("sweep/epochs", 0, "sweep.epochs: 0 "),
+        (
+            "datasets",
+            {"a": {"title": "A", "source": "https://u:secret@h/a.zip?secret", "sha256": "0" * 64}},
+            "datasets.a.source: 'https://h/a.zip' ",
+        ),
         ("tuned", MISSING, "tuned: is missing"),
         ("tuned/seeds", [1, 1], "tuned.seeds: [1, 1] "),
         ("sweep/tuning_rates", [], "sweep.tuning_rates: [] "),

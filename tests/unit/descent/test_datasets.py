@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from descent.addresses import source_error
+from descent.addresses import is_public_source
 from descent.data import InvalidData, read_raw
 from descent.datasets import IDX_FILES, KNOWN
 from descent.errors import UserError
@@ -31,7 +31,7 @@ def test_an_entry_is_complete(name):
     assert known.archive or tuple(known.sha256) == IDX_FILES
     assert len(set(known.class_names)) == len(known.class_names) >= 2
     assert known.title and known.licence and known.citation and known.training_images >= 60_000
-    assert known.mirrors and not any(map(source_error, known.mirrors))
+    assert known.mirrors and all(map(is_public_source, known.mirrors))
 
 
 def test_classes_of_emnist_are_as_many_as_its_paper_says():

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from descent import rates
-from descent.config import InvalidRates, with_tuned
+from descent.config import with_tuned
+from descent.errors import UserError
 from tests.support.results import IMAGES, make_params, sweep_table
 
 SIZES, RATES = (8, 32, 128, 512), (0.001, 0.01, 0.03, 0.1, 0.3, 1.0, 10.0)
@@ -124,7 +125,7 @@ def test_rates_that_do_not_fit_are_rejected_in_one_line(text, reason, tmp_path):
     path = tmp_path / "rates.json"
     if text is not None:
         path.write_text(text)
-    with pytest.raises(InvalidRates, match=reason) as error:
+    with pytest.raises(UserError, match=reason) as error:
         with_tuned(tuned_params(m={"batch_size": 8}), path)
     assert str(error.value).startswith(f"{path}: ") and "\n" not in str(error.value)
     assert "`dvc repro sweep`" in str(error.value)
