@@ -8,7 +8,9 @@ replicates/ has each seed's Keras model, and model.keras is the best one of them
 import json
 import math
 import platform
+import re
 import shutil
+import zipfile
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -19,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from descent.engine.settings import RunSettings
-from descent.files import finite, replacing, write_array, write_json, write_table
+from descent.files import finite, replacing, write_array, write_json, write_table, zipped
 from descent.metrics import EPOCH_METRICS, FINAL_METRICS, TEST_METRICS
 
 STATUSES = ("diverged", "collapsed", "stalled", "undertrained", "learned")
@@ -46,6 +48,9 @@ LEARNED_BELOW = 0.5
 
 IDENTITY = ("model", "batch_size", "learning_rate", "optimizer", "seed")
 """The columns that tell the runs of several models apart."""
+
+VOLATILE = ("date_saved", "shared_object_id")
+"""What Keras writes into an archive besides the model: the date, and addresses in memory."""
 
 LIBRARIES = ("tensorflow", "keras", "numpy", "dask", "dvc", "mlflow")
 """Their versions are recorded with each training."""
@@ -99,11 +104,13 @@ def worst_status(statuses: Sequence[str]) -> str:
     return min(statuses, key=STATUSES.index)
 
 
-def history_table(seeds: Sequence[int], histories: Sequence[Sequence[dict[str, Any]]]) -> pd.DataFrame:
-    """Make a table with a row per seed and epoch: seed, epoch, updates, then the metrics."""
-    tables = [pd.DataFrame(history).assign(seed=seed) for seed, history in zip(seeds, histories, strict=True)]
-    table = pd.concat(tables, ignore_index=True)
-    return table[["seed", *table.columns.drop("seed")]]
+def history_table(
+    names: Sequence[Mapping[str, Any]], runs: Sequence[Any], columns: Sequence[str] = ("seed",)
+) -> pd.DataFrame:
+    """Make a table with a row per `training.TrainedRun` and epoch, named by `columns` of `names`."""
+    epochs = [{**name, **epoch} for name, run in zip(names, runs, strict=True) for epoch in run.history]
+    metrics = [metric.key for metric in EPOCH_METRICS]
+    return pd.DataFrame(epochs, columns=[*columns, "epoch", "updates", *metrics])
 
 
 def final_metrics(seed: int, run: Any) -> dict[str, Any]:
@@ -116,15 +123,7 @@ def final_metrics(seed: int, run: Any) -> dict[str, Any]:
 def model_metrics(
     name: str, settings: RunSettings, images: int, runs: Sequence[dict], parameters: int
 ) -> dict:
-    """Make the content of metrics.json.
-
-    Args:
-        name: The model's name.
-        settings: The settings of one of its runs.
-        images: The number of training images.
-        runs: `final_metrics` of each run.
-        parameters: The number of weights.
-    """
+    """Make the content of metrics.json from the `final_metrics` of a model's runs on `images` images."""
     updates = settings.updates_per_epoch(images)
     return {
         "model": name,
@@ -155,35 +154,38 @@ def best_seed(runs: Sequence[dict[str, Any]]) -> int:
 def write_results(
     folder: Path, name: str, runs: Sequence[RunSettings], trained: Sequence[Any], dataset: Any
 ) -> dict:
-    """Write all of models/<name>/.
-
-    Args:
-        folder: Where to write.
-        name: The model's name.
-        runs: The settings of its runs, which differ in the seed.
-        trained: The `training.TrainedRun` of each.
-        dataset: The `data.Dataset` that they were trained on.
-
-    Returns:
-        The content of metrics.json.
-    """
+    """Write all of models/<name>/ from the `training.TrainedRun` of each seed; return metrics.json."""
     from descent.engine import network  # imports TensorFlow, which readers of results do not need
 
     seeds, images = [run.seed for run in runs], len(dataset.train.labels)
     finals = [final_metrics(seed, run) for seed, run in zip(seeds, trained, strict=True)]
     metrics = model_metrics(name, runs[0], images, finals, parameters=trained[0].trajectory.shape[1])
-    write_table(folder / "history.csv", history_table(seeds, [run.history for run in trained]))
+    write_table(folder / "history.csv", history_table([{"seed": seed} for seed in seeds], trained))
     write_json(folder / "metrics.json", metrics)
     write_array(folder / "test_probabilities.npy", np.stack([run.test_probabilities for run in trained]))
     write_array(folder / "trajectory.npy", trained[0].trajectory)
     for settings, run in zip(runs, trained, strict=True):
         model = network.build(settings, dataset.train.images.shape[1:], dataset.classes)
         model.set_weights(run.weights)
-        with replacing(replicate(folder, settings.seed)) as temporary:
-            network.save(model, temporary)
+        write_keras(replicate(folder, settings.seed), model)
     with replacing(folder / "model.keras") as temporary:
         shutil.copyfile(replicate(folder, metrics["best_seed"]), temporary)
     return metrics
+
+
+def write_keras(path: Path, model: Any) -> None:
+    """Write a Keras archive whose bytes depend on the model alone."""
+    with replacing(path) as temporary:
+        model.save(temporary)
+        with zipfile.ZipFile(temporary) as archive:
+            members = {name: archive.read(name) for name in sorted(archive.namelist())}
+        for name in filter(lambda name: name.endswith(".json"), members):
+            members[name] = json.dumps(json.loads(members[name], object_hook=_lasting), indent=1).encode()
+        temporary.write_bytes(zipped(members))
+
+
+def _lasting(entries: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in entries.items() if key not in VOLATILE}
 
 
 def identity(model: str, run: RunSettings) -> dict[str, Any]:
@@ -191,25 +193,12 @@ def identity(model: str, run: RunSettings) -> dict[str, Any]:
     return {"model": model, **{name: getattr(run, name) for name in IDENTITY[1:]}}
 
 
-def write_run_tables(folder: Path, runs: Sequence[tuple[dict[str, Any], Any]], classes: int) -> None:
-    """Write the runs of several models as two tables: runs.csv, how each ended, and history.csv.
-
-    Args:
-        folder: Where to write.
-        runs: Pairs of a run's `identity` and its `training.TrainedRun`.
-        classes: The number of classes.
-    """
-    ends = [
-        who
-        | {"status": status(run.history, classes)}
-        | {metric.key: finite(getattr(run, metric.key)) for metric in TEST_METRICS}
-        for who, run in runs
-    ]
+def write_run_tables(folder: Path, names: Sequence[dict[str, Any]], trained: Sequence[Any]) -> None:
+    """Write the runs of several models, named by `identity`: runs.csv, how each ended, and history.csv."""
+    ends = [name | final_metrics(name["seed"], run) for name, run in zip(names, trained, strict=True)]
     columns = [*IDENTITY, "status", *(metric.key for metric in TEST_METRICS)]
     write_table(folder / "runs.csv", pd.DataFrame(ends, columns=columns))
-    epochs = [who | epoch for who, run in runs for epoch in run.history]
-    columns = [*IDENTITY, "epoch", "updates", *(metric.key for metric in EPOCH_METRICS)]
-    write_table(folder / "history.csv", pd.DataFrame(epochs, columns=columns))
+    write_table(folder / "history.csv", history_table(names, trained, IDENTITY))
 
 
 def replicate(folder: Path, seed: int) -> Path:
@@ -233,13 +222,11 @@ def processor() -> str:
     A virtual machine may call it `AMD EPYC` alone; family and model tell its generation.
     """
     cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    facts = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    text = cpuinfo.read_text() if cpuinfo.exists() else ""
+    facts = dict(re.findall(r"^(model name|cpu family|model)\s*:\s*(.*?)\s*$", text, re.M))
     name = facts.get("model name", platform.processor() or platform.machine())
-    generation = [
-        (word, facts[key]) for word, key in (("family", "cpu family"), ("model", "model")) if key in facts
-    ]
-    return ", ".join([name, *(f"{word} {value}" for word, value in generation)])
+    numbers = [f"{key.split()[-1]} {facts[key]}" for key in ("cpu family", "model") if key in facts]
+    return ", ".join([name, *numbers])
 
 
 def versions() -> dict[str, str]:
@@ -247,33 +234,14 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES}
 
 
-def write_timing(path: Path, started: datetime, runs: Sequence[tuple[str, Any]]) -> float:
-    """Write how long a stage took, on which machine, and how long each run took.
-
-    Args:
-        path: Where to write.
-        started: When the stage started.
-        runs: Pairs of a run's name and anything with `compile_seconds` and `epoch_seconds`.
-
-    Returns:
-        The seconds since `started`.
-    """
+def write_timing(path: Path, started: datetime, runs: Mapping[str, Any]) -> float:
+    """Write how long a stage and each of its runs took; return the seconds since `started`."""
     seconds = (datetime.now(UTC) - started).total_seconds()
-    write_json(
-        path,
-        {
-            "processor": processor(),
-            "versions": versions(),
-            "started": started.isoformat(timespec="milliseconds"),
-            "seconds": seconds,
-            "runs": [
-                {
-                    "run": name,
-                    "compile_seconds": run.compile_seconds,
-                    "epoch_seconds": list(run.epoch_seconds),
-                }
-                for name, run in runs
-            ],
-        },
-    )
+    times = [
+        {"run": name, "compile_seconds": run.compile_seconds, "epoch_seconds": list(run.epoch_seconds)}
+        for name, run in runs.items()
+    ]
+    machine = {"processor": processor(), "versions": versions()}
+    begun = {"started": started.isoformat(timespec="milliseconds"), "seconds": seconds}
+    write_json(path, machine | begun | {"runs": times})
     return seconds

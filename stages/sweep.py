@@ -28,7 +28,7 @@ def main() -> None:
     without_plane = [run for run in _one_per_seed(runs) if run.seed not in kept or planes.read(run) is None]
     with process.interruptible(), process.exclusive_writer(paths.SWEEP), dvc_mlflow.live() as live:
         trained, failures = _train(new, dataset, cache, planes, without_plane, live)
-        timed = [(str(run), result) for run, result in trained.items()]
+        timed = {str(run): result for run, result in trained.items()}
         seconds = write_timing(paths.timing("sweep"), started, timed)
         if not failures:
             sweep.keep_only(cache, runs)

@@ -38,9 +38,9 @@ def main() -> None:
             folder = paths.MODELS / params.results(model)
             lines.append(_line(write_results(folder, model, settings, results, dataset)))
         if tuned:
-            write_run_tables(paths.TUNED, list(zip(who, trained, strict=True)), dataset.classes)
+            write_run_tables(paths.TUNED, who, trained)
         names = [f"{model}, seed {run.seed}" for model, run in runs]
-        timed = list(zip(names, trained, strict=True))
+        timed = dict(zip(names, trained, strict=True))
         seconds = write_timing(paths.timing(f"train@{title}"), started, timed)
     print("\n".join(lines or ["tuned: no models"]) + f", in {seconds:.0f} s")
 

@@ -1,9 +1,6 @@
-"""The multilayer perceptron: as a Keras model, as a function of its weights, and as a file."""
+"""The multilayer perceptron: as a Keras model, and as a function of its weights."""
 
-import json
-import zipfile
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -11,8 +8,6 @@ from descent.engine.backend import keras, tf
 from descent.engine.settings import RunSettings
 
 SCALE = 1 / 255
-ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
-"""The earliest time stamp that a zip archive can hold."""
 
 
 def build(settings: RunSettings, image_shape: tuple[int, int], classes: int) -> keras.Model:
@@ -70,32 +65,3 @@ def logits(weights: Sequence[tf.Tensor], images: tf.Tensor, activation: str, den
     for kernel, bias in hidden:
         values = activate(dense(values, kernel, bias))
     return dense(values, *last)
-
-
-def save(model: keras.Model, path: Path | str) -> None:
-    """Write a .keras archive whose bytes depend on the model alone.
-
-    Keras stores the date of saving, time stamps of the archive's members and addresses of objects;
-    they are removed, and the members are sorted.
-    """
-    keras.saving.save_model(model, path)
-    with zipfile.ZipFile(path) as archive:
-        members = {name: archive.read(name) for name in sorted(archive.namelist())}
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, content in members.items():
-            entry = zipfile.ZipInfo(name, ZIP_EPOCH)
-            entry.external_attr = 0o644 << 16
-            archive.writestr(entry, _canonical(name, content))
-
-
-def _canonical(name: str, content: bytes) -> bytes:
-    if not name.endswith(".json"):
-        return content
-    value = _without(json.loads(content), {"date_saved", "shared_object_id"})
-    return json.dumps(value, indent=1).encode()
-
-
-def _without(value, keys: set[str]):
-    if isinstance(value, dict):
-        return {key: _without(entry, keys) for key, entry in value.items() if key not in keys}
-    return [_without(entry, keys) for entry in value] if isinstance(value, list) else value

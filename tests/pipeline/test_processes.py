@@ -8,6 +8,7 @@ import pytest
 
 from descent.engine import network
 from descent.engine.training import TensorData, train_run
+from descent.results import write_keras
 from tests.support.settings import run_settings
 from tests.support.small_params import ROOT
 
@@ -21,7 +22,7 @@ from tests.pipeline.test_processes import *
 from tests.support.images import small_dataset
 
 network.build(run_settings(seed=9), (28, 28), 10)  # Keras counts its layers
-network.save(network.build(run_settings(), (28, 28), 10), sys.argv[1])
+write_keras(sys.argv[1], network.build(run_settings(), (28, 28), 10))
 print(digests(small_dataset()), keras.config.floatx(), keras.backend.backend())
 """
 
@@ -39,7 +40,7 @@ def test_a_new_process_with_another_keras_configuration_gives_the_same_bits(data
     command = [sys.executable, "-c", code, tmp_path / "other.keras"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.stdout == f"{digests(dataset)} float32 tensorflow\n", done.stderr
-    network.save(network.build(run_settings(), (28, 28), 10), tmp_path / "model.keras")
+    write_keras(tmp_path / "model.keras", network.build(run_settings(), (28, 28), 10))
     assert (tmp_path / "other.keras").read_bytes() == (tmp_path / "model.keras").read_bytes()
 
 

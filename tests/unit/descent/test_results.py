@@ -39,20 +39,20 @@ def finals(*runs: Run) -> list[dict]:
 
 
 def test_the_history_has_a_row_per_seed_and_epoch_and_a_column_per_metric():
-    table = history_table([7, 3], [run(0.5).history, run(0.4).history])
+    table = history_table([{"seed": 7}, {"seed": 3}], [run(0.5), run(0.4)])
     assert list(table) == ["seed", "epoch", "updates", *(metric.key for metric in EPOCH_METRICS)]
     assert table[["seed", "epoch", "updates"]].values.tolist() == [[7, 0, 0], [7, 1, 5], [3, 0, 0], [3, 1, 5]]
 
 
 def test_the_history_keeps_every_float32(tmp_path):
     third = float(np.float32(1 / 3))
-    write_table(tmp_path / "history.csv", history_table([0], [run(0.1, distance=third).history]))
+    write_table(tmp_path / "history.csv", history_table([{"seed": 0}], [run(0.1, distance=third)]))
     assert np.float32(read_history(tmp_path).distance[1]) == np.float32(1 / 3)
 
 
 def test_a_number_that_is_not_finite_is_an_empty_field_and_null(tmp_path):
     diverged = run(math.nan, gradient_norm=math.inf)
-    write_table(tmp_path / "history.csv", history_table([0], [diverged.history]))
+    write_table(tmp_path / "history.csv", history_table([{"seed": 0}], [diverged]))
     assert (tmp_path / "history.csv").read_text().splitlines()[2].startswith("0,1,5,,0.5,,0.9,,0")
     (metrics,) = finals(diverged)
     write_json(tmp_path / "metrics.json", metrics)
@@ -89,7 +89,7 @@ def test_the_best_seed_has_the_highest_accuracy_then_the_lowest_loss(losses_and_
 
 def test_write_timing_records_the_machine_and_each_run(tmp_path):
     started = datetime.now(UTC) - timedelta(seconds=5)
-    seconds = write_timing(tmp_path / "timing.json", started, [("seed 3", run(0.5))])
+    seconds = write_timing(tmp_path / "timing.json", started, {"seed 3": run(0.5)})
     timing = json.loads((tmp_path / "timing.json").read_text())
     assert 5 <= seconds == timing["seconds"] < 60
     assert timing["runs"] == [{"run": "seed 3", "compile_seconds": 0.5, "epoch_seconds": [0.25]}]
@@ -98,14 +98,14 @@ def test_write_timing_records_the_machine_and_each_run(tmp_path):
 
 def test_runs_of_several_models_are_two_tables_that_tell_them_apart(tmp_path):
     other = SETTINGS._replace(batch_size=8, optimizer="adam", seed=3)
-    runs = [(identity("a", SETTINGS), run(0.5)), (identity("b", other), run(math.inf, accuracy=0.1))]
-    write_run_tables(tmp_path, runs, classes=10)
+    names = [identity("a", SETTINGS), identity("b", other)]
+    write_run_tables(tmp_path, names, [run(0.5), run(math.inf, accuracy=0.1)])
     ends, history = (pd.read_csv(tmp_path / f"{name}.csv") for name in ("runs", "history"))
     who = ["model", "batch_size", "learning_rate", "optimizer", "seed"]
     assert ends[who].values.tolist() == [["a", 128, 0.01, "sgd", 0], ["b", 8, 0.01, "adam", 3]]
     assert ends.status.tolist() == ["learned", "diverged"] and ends.test_loss.isna().tolist() == [False, True]
     assert history[[*who, "epoch"]].drop_duplicates().shape[0] == len(history) == 4
-    write_run_tables(tmp_path, [], classes=10)
+    write_run_tables(tmp_path, [], [])
     assert (tmp_path / "runs.csv").read_text() == ",".join(
         [*who, "status", "test_loss", "test_accuracy"]
     ) + "\n"

@@ -10,6 +10,7 @@ import pytest
 from descent.config import ACTIVATIONS
 from descent.engine import network
 from descent.engine.backend import keras, tf
+from descent.results import write_keras
 from tests.support.settings import run_settings
 
 
@@ -62,13 +63,13 @@ def test_the_logits_are_those_of_the_keras_model(activation, dataset):
 
 def test_a_loaded_model_predicts_the_same_bits(dataset, tmp_path):
     model = build()
-    network.save(model, tmp_path / "model.keras")
+    write_keras(tmp_path / "model.keras", model)
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     assert (loaded(dataset.test.images).numpy() == model(dataset.test.images).numpy()).all()
 
 
 def test_a_saved_model_has_no_time_and_no_address(tmp_path):
-    network.save(build(), tmp_path / "model.keras")
+    write_keras(tmp_path / "model.keras", build())
     with zipfile.ZipFile(tmp_path / "model.keras") as archive:
         assert {entry.date_time for entry in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
         assert set(json.loads(archive.read("metadata.json"))) == {"keras_version"}
@@ -78,7 +79,7 @@ def test_a_saved_model_has_no_time_and_no_address(tmp_path):
 
 def test_the_same_weights_are_saved_as_the_same_bytes(tmp_path):
     """Also after Keras has counted other layers: their names do not depend on it."""
-    network.save(build(), tmp_path / "first.keras")
+    write_keras(tmp_path / "first.keras", build())
     build(seed=9, hidden_layers=(3, 3, 3))
-    network.save(build(), tmp_path / "second.keras")
+    write_keras(tmp_path / "second.keras", build())
     assert (tmp_path / "first.keras").read_bytes() == (tmp_path / "second.keras").read_bytes()
