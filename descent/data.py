@@ -6,7 +6,6 @@ A folder of images has a subfolder for each class: `<class>/<image>`, or `train/
 
 import io
 import json
-import math
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -446,25 +445,13 @@ def preprocess(
         "width": width,
         "classes": dataset.classes,
         "unused_images": len(found.train.labels) - sum(map(len, drawn)),
-        **{name: _summary(split, dataset.classes) for name, split in dataset.splits.items()},
+        **{name: {"images": len(split.labels)} for name, split in dataset.splits.items()},
     }
     write_json(arrays / "summary.json", summary)
     names = description._replace(class_names=found.class_names)._asdict()
     read = ("name", "title", "class_names", "licence", "citation")
     write_json(arrays.with_name(paths.DATASET.name), {key: names[key] for key in read})
     return summary
-
-
-def _summary(split: Split, classes: int) -> dict:
-    """Summarize a split; the sums are of integers, so the result depends on no order of summation."""
-    pixels, total = split.images.size, int(split.images.sum(dtype=np.int64))
-    squares = int(np.square(split.images, dtype=np.uint16).sum(dtype=np.int64))
-    return {
-        "images": len(split.images),
-        "images_per_class": np.bincount(split.labels, minlength=classes).tolist(),
-        "pixel_mean": total / pixels / 255,
-        "pixel_std": math.sqrt(pixels * squares - total**2) / pixels / 255,
-    }
 
 
 def load_dataset(folder: Path | str = paths.ARRAYS) -> Dataset:

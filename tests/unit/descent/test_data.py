@@ -238,16 +238,12 @@ def test_preprocess_leaves_the_test_images_in_order(arrays, dataset):
     np.testing.assert_array_equal(load_dataset(arrays).test.labels, dataset.test.labels)
 
 
-def test_the_summary_agrees_with_numpy(arrays):
+def test_the_summary_has_the_sizes_of_the_arrays(arrays):
     summary = json.loads((arrays / "summary.json").read_text())
     sizes = summary["height"], summary["width"], summary["classes"], summary["unused_images"]
     assert sizes == (28, 28, 10, 0)
     for name, split in load_dataset(arrays).splits.items():
-        pixels = split.images.astype(np.float64) / 255
-        assert summary[name]["images"] == len(split.images)
-        assert summary[name]["images_per_class"] == np.bincount(split.labels, minlength=10).tolist()
-        assert summary[name]["pixel_mean"] == pytest.approx(pixels.mean(), rel=1e-12)
-        assert summary[name]["pixel_std"] == pytest.approx(pixels.std(), rel=1e-12)
+        assert summary[name] == {"images": len(split.images)}
 
 
 def test_preprocess_counts_unused_images(idx_folder, tmp_path):
