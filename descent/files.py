@@ -91,11 +91,11 @@ def write_json(path: Path | str, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def finite(number: float) -> float | None:
-    """Round to the nine digits that give a float32 back; None where the number is not finite."""
+def finite(number: float, digits: int = 9) -> float | None:
+    """Round to significant digits, by default those that give a float32 back; None where it is not finite."""
     if isinstance(number, int):
         return number
-    return float(f"{number:.9g}") if math.isfinite(number) else None
+    return float(f"{number:.{digits}g}") if math.isfinite(number) else None
 
 
 def write_table(path: Path | str, table: Any) -> None:

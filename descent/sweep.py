@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from descent.engine.settings import RunSettings
+from descent.engine.settings import RunSettings, evenly_spaced
 from descent.files import finite, write_array, write_json
 from descent.metrics import EPOCH_METRICS
 from descent.results import status
@@ -128,13 +128,8 @@ def project(plane: np.ndarray, trajectory: np.ndarray) -> tuple[list[list[float 
             points.append([float(np.sum(step * direction)) for direction in directions])
             distance = float(np.sum(step**2))
     inside = points[-1][0] ** 2 + points[-1][1] ** 2
-    explained = significant(inside / distance, 4) if distance else None
-    return [[significant(value) for value in point] for point in points], explained
-
-
-def significant(value: float, digits: int = 6) -> float | None:
-    """Round; None for a number that is not finite."""
-    return float(f"{value:.{digits}g}") if np.isfinite(value) else None
+    explained = finite(inside / distance, 4) if distance else None
+    return [[finite(value, 6) for value in point] for point in points], explained
 
 
 def predictions(probabilities: Sequence[np.ndarray]) -> tuple[list[list[int]], list[list[int]]]:
@@ -160,7 +155,7 @@ def view_epochs(epochs: int) -> list[int]:
 
 def view_rows(images: int) -> np.ndarray:
     """Choose the test images of a view, evenly spaced."""
-    return np.linspace(0, images, min(VIEW_IMAGES, images), endpoint=False).astype(int)
+    return evenly_spaced(images, VIEW_IMAGES)
 
 
 def longest_first(runs: Sequence[RunSettings], images: int) -> list[RunSettings]:

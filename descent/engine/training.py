@@ -11,7 +11,7 @@ from descent.engine import backend, network
 from descent.engine.backend import compiled, tf
 from descent.engine.epoch import chunked_sum, compiled_epoch, image_order, mean_gradients, summed_loss
 from descent.engine.optimizers import OPTIMIZERS
-from descent.engine.settings import RunSettings
+from descent.engine.settings import RunSettings, evenly_spaced
 
 EVALUATION_IMAGES = 10_000
 """Training loss and accuracy are taken on this many training images: as many as MNIST has test images."""
@@ -82,15 +82,6 @@ class TensorData:
         train = self._dataset.train
         rows = evenly_spaced(len(train.labels), count)
         return Images(tf.constant(train.images[rows]), tf.constant(train.labels[rows]))
-
-
-def evenly_spaced(images: int, count: int) -> np.ndarray:
-    """Choose at most `count` rows spread evenly over `images` rows.
-
-    MNIST's files are not in random order (some stretches are by tidier writers), so the first rows
-    would not be representative.
-    """
-    return np.linspace(0, images, min(count, images), endpoint=False).astype(int)
 
 
 def train_run(

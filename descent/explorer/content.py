@@ -16,6 +16,7 @@ from descent import paths, sweep
 from descent.config import Params
 from descent.data import Dataset, Split
 from descent.engine.settings import RunSettings
+from descent.files import finite
 from descent.format import STATUS_SIGNS
 from descent.report import landscape, tables
 from descent.results import NOT_LEARNED, read_history, status
@@ -168,7 +169,7 @@ def _run(
 
 
 def _known(value: float | None) -> float | None:
-    return None if value is None else sweep.significant(float(value))
+    return None if value is None else finite(float(value), 6)
 
 
 def _base64(content: bytes) -> str:
@@ -263,8 +264,8 @@ def surface(
     for zoom in range(FRAMES):
         frame = landscape.Frame(*(edge / ZOOM**zoom for edge in largest))
         loss = landscape.loss_surface(place, frame, GRID_POINTS, training, widths, network.activation)
-        edges = {side: sweep.significant(edge) for side, edge in frame._asdict().items()}
-        values = [sweep.significant(value, 4) for value in loss.ravel()]
+        edges = {side: finite(edge, 6) for side, edge in frame._asdict().items()}
+        values = [finite(value, 4) for value in loss.ravel()]
         found.append({**edges, "columns": loss.shape[1], "loss": values})
     return found
 

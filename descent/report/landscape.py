@@ -16,6 +16,8 @@ from scipy.special import expit, log_softmax, ndtr
 from threadpoolctl import threadpool_limits
 
 from descent.data import Split
+from descent.engine.settings import evenly_spaced
+from descent.files import finite
 
 IMAGES = 500
 """The loss surface is computed on this many training images: enough for its shape, in seconds."""
@@ -120,13 +122,9 @@ def _projected(plane: Plane, trajectory: np.ndarray) -> pd.DataFrame:
     with np.errstate(invalid="ignore", divide="ignore"):
         squared = ((trajectory.astype(np.float64) - plane.origin) ** 2).sum(axis=1)
         explained = (points**2).sum(axis=1) / squared
-    table = pd.DataFrame(points, columns=["x", "y"]).map(_significant)
+    # The last digits of a product of matrices differ from one machine to another.
+    table = pd.DataFrame(points, columns=["x", "y"]).map(finite, digits=6).astype(float)
     return table.assign(epoch=range(len(points)), explained=explained.round(4))
-
-
-def _significant(value: float, digits: int = 6) -> float:
-    """Round: a product of matrices differs in the last digits from one machine to another."""
-    return float(f"{value:.{digits}g}")
 
 
 def frame_around(points: np.ndarray) -> Frame:
@@ -146,8 +144,7 @@ def loss_surface(
     coordinates, and so is what enters the first activation: the largest product of matrices is computed
     three times, not at every point.
     """
-    count = len(training.labels)
-    images = np.linspace(0, count, min(IMAGES, count), endpoint=False).astype(int)
+    images = evenly_spaced(len(training.labels), IMAGES)
     inputs, labels = training.images[images].reshape(len(images), -1) / 255.0, training.labels[images]
     first, *later = zip(
         *(layers(vector, widths) for vector in (plane.origin, *plane.directions)), strict=True
@@ -181,8 +178,8 @@ def layers(weights: np.ndarray, widths: Sequence[int]) -> list[tuple[np.ndarray,
 def levels(loss: np.ndarray) -> list[float]:
     """Choose 16 levels between the lowest and highest loss, evenly spaced in its logarithm."""
     low, high = max(float(loss.min()), 1e-9), float(loss.max())
-    found = sorted({_significant(level, 9) for level in np.geomspace(low, max(low, high), 18)[1:-1]})
-    return [level for level in found if low < level < high]
+    found = map(finite, np.geomspace(low, max(low, high), 18)[1:-1])
+    return sorted({level for level in found if level and low < level < high})
 
 
 def regions(frame: Frame, loss: np.ndarray) -> pd.DataFrame:
@@ -209,6 +206,6 @@ def regions(frame: Frame, loss: np.ndarray) -> pd.DataFrame:
 def _rounded(table: pd.DataFrame, frame: Frame) -> pd.DataFrame:
     """Round corners to a two-thousandth of the frame's width, which is finer than can be seen."""
     unit = (frame.right - frame.left) / 2000
-    corners = ((table[["x", "y"]] / unit).round() * unit).map(_significant)
+    corners = ((table[["x", "y"]] / unit).round() * unit).map(finite, digits=6)
     # Around a stalled run the loss is almost flat.
-    return table.assign(x=corners.x, y=corners.y, loss=table.loss.map(lambda loss: _significant(loss, 9)))
+    return table.assign(x=corners.x, y=corners.y, loss=table.loss.map(finite))
