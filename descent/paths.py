@@ -8,9 +8,7 @@ ARRAYS = Path("data/arrays")
 DATASET = Path("data/dataset.json")
 """Title and class names of the dataset: what only readers need."""
 SWEEP = Path("data/sweep")
-SWEEP_RUNS = SWEEP / "runs"
-SWEEP_PLANES = SWEEP / "planes"
-"""The planes in which the explorer draws the runs' trajectories."""
+"""The sweep's finished runs, and the planes in which the explorer draws their trajectories."""
 MODELS = Path("models")
 TUNED = MODELS / "tuned"
 """The results of the models that are trained at the sweep's best learning rates."""

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from descent import paths
 from descent.engine.settings import RunSettings, evenly_spaced
 from descent.files import finite, write_array, write_json
 from descent.metrics import EPOCH_METRICS
@@ -62,7 +63,7 @@ class SweepData(NamedTuple):
     """The data of all runs of a sweep: a `training.TensorData`, and the plane of each seed."""
 
     tensors: Any
-    planes: dict[int, np.ndarray]
+    planes: dict[int, Any]  # by seed, as `SweepCache.read_plane` returns them
 
 
 def train_sweep_run(settings: RunSettings, data: SweepData, emit: Callable[[dict], None]) -> SweepRun:
@@ -163,22 +164,44 @@ def longest_first(runs: Sequence[RunSettings], images: int) -> list[RunSettings]
     return sorted(runs, key=lambda run: -run.epochs * run.updates_per_epoch(images))
 
 
-class RunCache(NamedTuple):
-    """A folder of finished runs, one JSON file each.
+class FinishedRun(NamedTuple):
+    """A finished run as its file holds it; in its history a number that was not finite is None."""
+
+    history: list[dict[str, Any]]
+    view: RunView
+    current: bool  # computed by this engine, with a view of these images
+
+
+class SweepCache(NamedTuple):
+    """A folder with finished runs, a JSON file each, and a plane for each seed and network, an .npy file.
 
     The kind of processor is not part of a run's identity, though it may change last bits: runs that
-    were pulled from a colleague are used as they are.
+    were pulled from a colleague are used as they are. Nor is the engine part of a plane's: a plane is
+    computed again with all runs of its seed.
     """
 
     folder: Path
     data: str  # the digest of the data
+    images: int  # to train on
     engine: dict[str, str]  # the digest of the engine and the versions of its libraries
     view_digest: str  # of what the views depend on
 
+    @property
+    def runs(self) -> Path:
+        """The folder of the finished runs."""
+        return self.folder / "runs"
+
     def path(self, run: RunSettings) -> Path:
         """Return the file of a run, named after its settings and data."""
+        return self.runs / f"{self._name(run)}.json"
+
+    def plane_path(self, run: RunSettings) -> Path:
+        """Return the file with the plane of a run, named after the run that spans it."""
+        return self.folder / "planes" / f"{self._name(reference_run(run, self.images))}.npy"
+
+    def _name(self, run: RunSettings) -> str:
         identity = json.dumps({**run._asdict(), "data": self.data}, sort_keys=True)
-        return self.folder / f"{hashlib.sha256(identity.encode()).hexdigest()[:32]}.json"
+        return hashlib.sha256(identity.encode()).hexdigest()[:32]
 
     def write(self, run: RunSettings, history: Sequence[dict[str, Any]], view: RunView) -> None:
         """Write a finished run."""
@@ -190,71 +213,47 @@ class RunCache(NamedTuple):
         }
         write_json(self.path(run), content | {"view": {"digest": self.view_digest} | view._asdict() | lines})
 
-    def read(self, run: RunSettings) -> list[dict[str, Any]] | None:
-        """Return the history of a finished run; None if there is none by this engine with these images."""
-        found = self.load(run)
-        if found is None or (found.engine, found.view_digest) != (self.engine, self.view_digest):
-            return None
-        return found.history
-
-    def load(self, run: RunSettings) -> "FinishedRun | None":
+    def load(self, run: RunSettings) -> FinishedRun | None:
         """Return a finished run, whichever engine computed it; None if there is none, or no complete one."""
         try:
             content = json.loads(self.path(run).read_text(encoding="utf-8"))
             view = content["view"]
             lines = ([[int(n) for n in row.split()] for row in view[key]] for key in ("predicted", "percent"))
             shown = RunView(view["trajectory"], view["explained"], *lines)
-            return FinishedRun(content["history"], shown, content["engine"], view["digest"])
+            current = (content["engine"], view["digest"]) == (self.engine, self.view_digest)
+            return FinishedRun(content["history"], shown, current)
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
+    def read(self, run: RunSettings) -> list[dict[str, Any]] | None:
+        """Return the history of a finished run; None if there is none by this engine with these images."""
+        found = self.load(run)
+        return found.history if found and found.current else None
 
-class FinishedRun(NamedTuple):
-    """A finished run as its file holds it; in its history a number that was not finite is None."""
+    def write_plane(self, run: RunSettings, plane: np.ndarray) -> None:
+        """Write the plane of a run."""
+        write_array(self.plane_path(run), plane)
 
-    history: list[dict[str, Any]]
-    view: RunView
-    engine: dict[str, str]
-    view_digest: str
-
-
-class PlaneCache(NamedTuple):
-    """A folder of planes, one .npy file for each seed and network.
-
-    The engine is not part of a plane's identity: a plane is computed again with all runs of its seed.
-    """
-
-    folder: Path
-    runs: RunCache  # of the runs in these planes
-    images: int  # to train on
-
-    def path(self, run: RunSettings) -> Path:
-        """Return the file with the plane of a run."""
-        return self.folder / f"{self.runs.path(reference_run(run, self.images)).stem}.npy"
-
-    def read(self, run: RunSettings) -> np.ndarray | None:
+    def read_plane(self, run: RunSettings) -> np.ndarray | None:
         """Return the plane of a run, (3, weights) float32; None if there is none, or no complete one."""
         try:
-            return np.load(self.path(run), allow_pickle=False)
+            return np.load(self.plane_path(run), allow_pickle=False)
         except (OSError, ValueError, EOFError):
             return None
 
-    def write(self, run: RunSettings, plane: np.ndarray) -> None:
-        """Write the plane of a run."""
-        write_array(self.path(run), plane)
+    def keep_only(self, runs: Sequence[RunSettings]) -> None:
+        """Remove the files of other runs, so that what is there follows from params.yaml alone."""
+        kept = {path for run in runs for path in (self.path(run), self.plane_path(run))}
+        for path in set(self.folder.glob("*/*.*")) - kept:
+            if path.is_file():
+                path.unlink()
 
 
-def keep_only(cache: RunCache | PlaneCache, runs: Sequence[RunSettings]) -> None:
-    """Remove the files of other runs, so that what is there follows from params.yaml alone."""
-    for path in set(cache.folder.glob("*.*")) - {cache.path(run) for run in runs}:
-        if path.is_file():
-            path.unlink()
-
-
-def open_cache(dataset: Any, folder: Path) -> RunCache:
+def open_cache(dataset: Any, folder: Path = paths.SWEEP) -> SweepCache:
     """Return the cache for runs on a `data.Dataset` by the engine and libraries of this process."""
     engine = {"code": engine_digest()} | {name: version(name) for name in ENGINE_LIBRARIES}
-    return RunCache(folder, dataset_digest(dataset), engine, view_digest(dataset.test.images))
+    images, views = len(dataset.train.labels), view_digest(dataset.test.images)
+    return SweepCache(folder, dataset_digest(dataset), images, engine, views)
 
 
 def dataset_digest(dataset: Any) -> str:
@@ -274,21 +273,21 @@ def view_digest(images: np.ndarray) -> str:
     return hashlib.sha256(plane.encode() + shown.tobytes()).hexdigest()
 
 
-def engine_digest(folder: Path = ENGINE) -> str:
+def engine_digest() -> str:
     """Return the SHA-256 of the engine's files in the order of their names."""
-    return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(folder.glob("*.py")))).hexdigest()
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(ENGINE.glob("*.py")))).hexdigest()
 
 
-def table(runs: Sequence[RunSettings], cache: RunCache, images: int, classes: int) -> pd.DataFrame:
+def table(runs: Sequence[RunSettings], cache: SweepCache, classes: int) -> pd.DataFrame:
     """Make the sweep's table from the cache, one row per run; all runs must be in it."""
     rows = []
     for run in runs:
         history = cache.read(run)
-        assert history is not None, f"{run}: is not in {cache.folder}"
+        assert history is not None, f"{run}: is not in {cache.runs}"
         settings = ("batch_size", "learning_rate", "optimizer", "seed", "epochs")
         rows.append(
             {name: getattr(run, name) for name in settings}
-            | {"updates": run.epochs * run.updates_per_epoch(images)}
+            | {"updates": run.epochs * run.updates_per_epoch(cache.images)}
             | {metric.key: history[-1][metric.key] for metric in EPOCH_METRICS}
             | {"status": status(history, classes)}
         )

@@ -15,11 +15,9 @@ def main() -> None:
     """Run the stage."""
     params = with_tuned(read_params_or_exit())
     dataset = load_dataset()
-    runs = sweep.open_cache(dataset, paths.SWEEP_RUNS)
-    planes = sweep.PlaneCache(paths.SWEEP_PLANES, runs, len(dataset.train.labels))
     with process.interruptible():
         comparison = tables.read_table(paths.COMPARISON)
-        text = page(content(params, dataset, comparison, runs, planes))
+        text = page(content(params, dataset, comparison, sweep.open_cache(dataset)))
         write_text(paths.EXPLORER, text)
     print(f"{paths.EXPLORER}: {len(text.encode()) / 1e6:.1f} MB")
 

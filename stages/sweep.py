@@ -20,25 +20,24 @@ def main() -> None:
     params, started = read_params_or_exit(), datetime.now(UTC)
     runs = list(dict.fromkeys([*params.sweep_runs(), *params.tuning_runs()]))
     dataset = load_dataset()
-    images = len(dataset.train.labels)
-    cache = sweep.open_cache(dataset, paths.SWEEP_RUNS)
-    planes = sweep.PlaneCache(paths.SWEEP_PLANES, cache, images)
+    cache = sweep.open_cache(dataset)
     new = [run for run in runs if cache.read(run) is None]
     kept = {run.seed for run in runs if run not in new}
-    without_plane = [run for run in _one_per_seed(runs) if run.seed not in kept or planes.read(run) is None]
+    without_plane = [
+        run for run in _one_per_seed(runs) if run.seed not in kept or cache.read_plane(run) is None
+    ]
     with process.interruptible(), process.exclusive_writer(paths.SWEEP), dvc_mlflow.live() as live:
-        trained, failures = _train(new, dataset, cache, planes, without_plane, live)
+        trained, failures = _train(new, dataset, cache, without_plane, live)
         timed = {str(run): result for run, result in trained.items()}
         seconds = write_timing(paths.timing("sweep"), started, timed)
         if not failures:
-            sweep.keep_only(cache, runs)
-            sweep.keep_only(planes, runs)
-            table = sweep.table(runs, cache, images, dataset.classes)
+            cache.keep_only(runs)
+            table = sweep.table(runs, cache, dataset.classes)
             write_table(paths.SWEEP_TABLE, table)
             write_json(paths.RATES, rates.tuned_rates(table, params.tuned_rows()))
     if failures:
         print(*failures, sep="\n", file=sys.stderr)
-        sys.exit(f"sweep: {len(failures)} of {len(runs)} runs failed; the others are kept in {cache.folder}")
+        sys.exit(f"sweep: {len(failures)} of {len(runs)} runs failed; the others are kept in {cache.runs}")
     runs_word = "run" if len(runs) == 1 else "runs"
     print(f"sweep: {len(runs)} {runs_word}, {len(new)} of them trained now, in {seconds:.0f} s")
 
@@ -46,8 +45,7 @@ def main() -> None:
 def _train(
     runs: list[RunSettings],
     dataset: Dataset,
-    cache: sweep.RunCache,
-    planes: sweep.PlaneCache,
+    cache: sweep.SweepCache,
     without_plane: list[RunSettings],
     live: dvc_mlflow.LiveRun,
 ) -> tuple[dict[RunSettings, sweep.SweepRun], list[parallel.Failure]]:
@@ -56,18 +54,20 @@ def _train(
         return {}, []
     from descent.engine.training import TensorData, train_run  # imports TensorFlow, to train a run only
 
-    runs, trained, failures = sweep.longest_first(runs, planes.images), {}, []
+    runs, trained, failures = sweep.longest_first(runs, cache.images), {}, []
     epochs, tensors = sum(run.epochs for run in runs), TensorData(dataset)
     with parallel.connect() as client, process.progress_bar("sweep", epochs) as bar:
 
         def on_epoch(index: int, epoch: dict) -> None:
             bar.update(min(epoch["epoch"], 1))  # epoch 0 is before training
 
-        references = [sweep.reference_run(run, planes.images) for run in without_plane]
+        references = [sweep.reference_run(run, cache.images) for run in without_plane]
         spanning = parallel.run_all(client, train_run, references, tensors)
         for run, result in zip(without_plane, spanning, strict=True):
-            planes.write(run, sweep.plane_of(result.trajectory))
-        spanned = {run.seed: plane for run in _one_per_seed(runs) if (plane := planes.read(run)) is not None}
+            cache.write_plane(run, sweep.plane_of(result.trajectory))
+        spanned = {
+            run.seed: plane for run in _one_per_seed(runs) if (plane := cache.read_plane(run)) is not None
+        }
         data = sweep.SweepData(tensors, spanned)
         for index, result in parallel.run_each(client, sweep.train_sweep_run, runs, data, on_epoch):
             if isinstance(result, parallel.Failure):

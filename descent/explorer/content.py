@@ -46,8 +46,7 @@ def content(
     params: Params,
     dataset: Dataset,
     comparison: pd.DataFrame,
-    runs: sweep.RunCache,
-    planes: sweep.PlaneCache,
+    cache: sweep.SweepCache,
     models: Path = paths.MODELS,
 ) -> dict[str, Any]:
     """Make the content of the page; `params` has the tuned models among the models.
@@ -56,8 +55,8 @@ def content(
         InvalidResults: A file of a run or of a model is missing or cannot be read.
     """
     with threadpool_limits(1):  # the bits of a product of matrices depend on the number of threads
-        cells = sweep_runs(params, dataset, runs)
-        flat = {seed: _plane(params, planes, seed) for seed in dict.fromkeys(run["seed"] for run in cells)}
+        cells = sweep_runs(params, dataset, cache)
+        flat = {seed: _plane(params, cache, seed) for seed in dict.fromkeys(run["seed"] for run in cells)}
         surfaces = {
             str(seed): surface(params, dataset, plane, [run for run in cells if run["seed"] == seed])
             for seed, plane in flat.items()
@@ -123,7 +122,7 @@ def _fixed(rows: pd.DataFrame) -> str:
 # Runs
 
 
-def sweep_runs(params: Params, dataset: Dataset, cache: sweep.RunCache) -> list[dict[str, Any]]:
+def sweep_runs(params: Params, dataset: Dataset, cache: sweep.SweepCache) -> list[dict[str, Any]]:
     """Describe the runs of the sweep: those of the first seed, and of more seeds while VIEWS_BYTES last."""
     found: list[dict[str, Any]] = []
     for seed in params.sweep.seeds:
@@ -134,7 +133,7 @@ def sweep_runs(params: Params, dataset: Dataset, cache: sweep.RunCache) -> list[
     return found
 
 
-def _sweep_run(run: RunSettings, dataset: Dataset, cache: sweep.RunCache) -> dict[str, Any]:
+def _sweep_run(run: RunSettings, dataset: Dataset, cache: sweep.SweepCache) -> dict[str, Any]:
     found = cache.load(run)
     if found is None:
         raise tables.InvalidResults(
@@ -233,11 +232,13 @@ def class_probabilities(
 # Loss surfaces
 
 
-def _plane(params: Params, planes: sweep.PlaneCache, seed: int) -> np.ndarray:
+def _plane(params: Params, cache: sweep.SweepCache, seed: int) -> np.ndarray:
     run = next(run for run in params.sweep_runs() if run.seed == seed)
-    plane = planes.read(run)
+    plane = cache.read_plane(run)
     if plane is None:
-        raise tables.InvalidResults(f"{planes.path(run)}: cannot be read; `dvc repro sweep` makes it again")
+        raise tables.InvalidResults(
+            f"{cache.plane_path(run)}: cannot be read; `dvc repro sweep` makes it again"
+        )
     return plane
 
 

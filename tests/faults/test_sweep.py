@@ -25,6 +25,7 @@ from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.slow  # each sweep compiles a program per batch size
 
+RUNS, PLANES = paths.SWEEP / "runs", paths.SWEEP / "planes"
 GRID = {"batch_sizes": [16, "full"], "learning_rates": [1.0e-7, 0.1, 1000], "seeds": [3], "epochs": 2}
 LONG = {"batch_sizes": [4, 32], "learning_rates": [0.01, 0.1], "seeds": [0, 1, 2, 3], "epochs": 60}
 """Sixteen runs that take a while."""
@@ -41,13 +42,11 @@ def write_grid(folder: Path, **grid) -> None:
 
 def finished(folder: Path) -> dict[str, bytes]:
     """Return each finished run's bytes by its file's name."""
-    return {
-        path.name: path.read_bytes() for path in sorted((folder / paths.SWEEP_RUNS).glob("[0-9a-f]*.json"))
-    }
+    return {path.name: path.read_bytes() for path in sorted((folder / RUNS).glob("[0-9a-f]*.json"))}
 
 
 def times_written(folder: Path) -> dict[str, int]:
-    return {name: os.stat(folder / paths.SWEEP_RUNS / name).st_mtime_ns for name in finished(folder)}
+    return {name: os.stat(folder / RUNS / name).st_mtime_ns for name in finished(folder)}
 
 
 def trained_now(folder: Path) -> list[str]:
@@ -112,7 +111,7 @@ def test_another_engine_trains_all_runs_again_and_changes_no_byte_of_the_table(p
 def test_the_order_and_number_of_threads_change_no_byte(project, monkeypatch):
     main()
     table, runs = paths.SWEEP_TABLE.read_bytes(), finished(project)
-    shutil.rmtree(paths.SWEEP_RUNS)
+    shutil.rmtree(RUNS)
     monkeypatch.setattr(sweep, "longest_first", lambda runs, images: runs[::-1])
     monkeypatch.setattr(parallel, "CPU_COUNT", 4)
     main()
@@ -144,7 +143,7 @@ def fail_at_high_rates(settings, data, emit):
 def test_planes_are_computed_once_and_again_if_they_are_missing(project):
     write_grid(project, batch_sizes=["full"], seeds=[3, 4])
     main()
-    planes = {path: path.read_bytes() for path in paths.SWEEP_PLANES.iterdir()}
+    planes = {path: path.read_bytes() for path in PLANES.iterdir()}
     assert len(planes) == 2
     table = paths.SWEEP_TABLE.read_bytes()
     for path in planes:
@@ -152,18 +151,16 @@ def test_planes_are_computed_once_and_again_if_they_are_missing(project):
         break
     main()
     assert trained_now(project) == [] and paths.SWEEP_TABLE.read_bytes() == table
-    assert {path: path.read_bytes() for path in paths.SWEEP_PLANES.iterdir()} == planes
+    assert {path: path.read_bytes() for path in PLANES.iterdir()} == planes
 
 
 def test_a_run_keeps_its_trajectory_and_its_predictions(project, dataset):
     main()
-    cache = sweep.open_cache(dataset, paths.SWEEP_RUNS)
-    planes = sweep.PlaneCache(paths.SWEEP_PLANES, cache, 600)
+    cache = sweep.open_cache(dataset)
     settings = RunSettings(16, 0.1, "sgd", (), (128, 64), "relu", epochs=2, seed=3)
     view, run = cache.load(settings).view, train_run(settings, TensorData(dataset))
-    points = (run.trajectory - planes.read(settings)[0]).astype(float) @ planes.read(settings)[1:].T.astype(
-        float
-    )
+    origin, *directions = cache.read_plane(settings).astype(float)
+    points = (run.trajectory - origin.astype(np.float32)).astype(float) @ np.transpose(directions)
     np.testing.assert_allclose(view.trajectory, points, rtol=1e-4, atol=1e-5)
     rows = sweep.view_rows(len(dataset.test.labels))
     assert view.predicted[-1] == run.test_probabilities[rows].argmax(axis=1).tolist()
@@ -190,7 +187,7 @@ def test_a_damaged_run_is_trained_again(project):
     write_grid(project, batch_sizes=["full"], learning_rates=[0.1])
     main()
     ((name, content),) = finished(project).items()
-    (project / paths.SWEEP_RUNS / name).write_text("{")
+    (project / RUNS / name).write_text("{")
     main()
     assert len(trained_now(project)) == 1 and finished(project) == {name: content}
 

@@ -28,8 +28,7 @@ class Experiment(NamedTuple):
     params: Params
     dataset: Dataset
     comparison: pd.DataFrame
-    runs: sweep.RunCache
-    planes: sweep.PlaneCache
+    cache: sweep.SweepCache
     models: Path
 
     def content(self) -> dict:
@@ -89,13 +88,12 @@ def experiment(
         shape = widths(dataset, params.models[name].hidden_layers)
         made = random_layers(shape, np.random.default_rng(place), scale=1e18 if end == "diverged" else 1)
         write_network(folder / "models" / name, params, dataset, (networks or {}).get(name, made))
-    runs = sweep.open_cache(dataset, folder / "runs")
-    planes = sweep.PlaneCache(folder / "planes", runs, len(dataset.train.labels))
+    cache = sweep.open_cache(dataset, folder)
     for run in params.sweep_runs():
-        write_run(run, dataset, runs, planes)
+        write_run(run, dataset, cache)
     results = tables.read_results(params, folder / "models")
     comparison = tables.compute(params, results, dataset, SWEEP).comparison
-    return Experiment(params, dataset, comparison, runs, planes, folder / "models")
+    return Experiment(params, dataset, comparison, cache, folder / "models")
 
 
 def widths(dataset: Dataset, layers: Sequence[int]) -> list[int]:
@@ -134,7 +132,7 @@ def random_layers(shape: Sequence[int], random: np.random.Generator, scale: floa
     ]
 
 
-def write_run(run: RunSettings, dataset: Dataset, runs: sweep.RunCache, planes: sweep.PlaneCache) -> None:
+def write_run(run: RunSettings, dataset: Dataset, cache: sweep.SweepCache) -> None:
     """Write a finished run of the sweep, and its plane."""
     end = ENDS.get(run.learning_rate, "learned")
     _, accuracy, distance = OUTCOMES[end]
@@ -150,10 +148,10 @@ def write_run(run: RunSettings, dataset: Dataset, runs: sweep.RunCache, planes: 
         for place in range(len(epochs))
     ]
     percent = random.integers(20, 101, (len(epochs), len(labels))).tolist()
-    runs.write(run, history, sweep.RunView(points, 0.5, predicted, percent))
+    cache.write(run, history, sweep.RunView(points, 0.5, predicted, percent))
     start = flat_start(dataset, run.hidden_layers)
     directions = np.linalg.qr(np.random.default_rng(run.seed).normal(size=(len(start), 2)))[0].T
-    planes.write(run, np.vstack([start, directions]).astype(np.float32))
+    cache.write_plane(run, np.vstack([start, directions]).astype(np.float32))
 
 
 # Images of digits, as someone draws them

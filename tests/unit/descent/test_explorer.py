@@ -52,7 +52,7 @@ def test_every_run_of_the_sweep_and_every_model_is_there_with_its_numbers(experi
     cells = [run for run in found["runs"] if "model" not in run]
     assert len(cells) == 9 and {run["batch_size"] for run in cells} == {2, 8, 40}
     for run, settings in zip(cells, experiment.params.sweep_runs(), strict=True):
-        kept = experiment.runs.load(settings)
+        kept = experiment.cache.load(settings)
         assert (run["batch_size"], run["learning_rate"]) == (settings.batch_size, settings.learning_rate)
         few = run["updates"][-1] < 10  # too few to be called stalled
         assert run["status"] in (explorer.ENDS[settings.learning_rate], *["undertrained"] * few)
@@ -69,7 +69,7 @@ def test_every_run_of_the_sweep_and_every_model_is_there_with_its_numbers(experi
 def test_a_model_is_followed_by_the_first_seed_of_its_trajectory(experiment, found):
     run = next(run for run in found["runs"] if run.get("model") == "middle")
     weights = np.load(experiment.models / "middle" / "trajectory.npy")
-    plane = experiment.planes.read(experiment.params.sweep_runs()[0]).astype(float)
+    plane = experiment.cache.read_plane(experiment.params.sweep_runs()[0]).astype(float)
     np.testing.assert_allclose(run["trajectory"], (weights - plane[0]) @ plane[1:].T, rtol=1e-4, atol=1e-4)
     last = np.frombuffer(base64.b64decode(run["view"]), "<u2", 5 * found["viewed"]).reshape(5, -1)[-1]
     answers = np.load(experiment.models / "middle" / "test_probabilities.npy")[0]
@@ -89,7 +89,7 @@ def test_the_loss_surface_is_the_loss_of_the_network(experiment, found):
     for column, row in ((0, 0), (5, rows - 1)):
         x = frame["left"] + (frame["right"] - frame["left"]) * column / (frame["columns"] - 1)
         y = frame["bottom"] + (frame["top"] - frame["bottom"]) * row / (rows - 1)
-        plane = experiment.planes.read(experiment.params.sweep_runs()[0]).astype(float)
+        plane = experiment.cache.read_plane(experiment.params.sweep_runs()[0]).astype(float)
         weights, train = plane[0] + x * plane[1] + y * plane[2], experiment.dataset.train
         layers = content.landscape.layers(weights, (24, 3, 5))
         p = content.class_probabilities(layers, content.pixels(train.images), "relu")
@@ -107,7 +107,7 @@ def test_only_what_is_readable_is_drawn(experiment, tmp_path):
     with pytest.raises(
         InvalidResults, match="is missing or damaged; `dvc repro sweep` trains this run: batch_size 2"
     ):
-        experiment._replace(runs=experiment.runs._replace(data="other")).content()
+        experiment._replace(cache=experiment.cache._replace(data="other")).content()
 
 
 # Networks

@@ -68,7 +68,7 @@ def test_a_run_of_another_engine_is_trained_again_and_replaced(cache, engine):
     assert other.read(RUN) is None
     other.write(RUN, HISTORY[:2], VIEW)
     assert len(other.read(RUN)) == 2 and cache.read(RUN) is None
-    assert len(list(cache.folder.iterdir())) == 1
+    assert len(list(cache.runs.iterdir())) == 1
 
 
 def test_a_view_is_read_as_it_was_written_whichever_engine_computed_it(cache):
@@ -87,7 +87,7 @@ def test_the_view_changes_no_row_of_the_table(cache, tmp_path):
     other = cache._replace(folder=tmp_path / "other")
     cache.write(RUN, HISTORY, VIEW)
     other.write(RUN, HISTORY, sweep.RunView([], None, [], []))
-    tables = [sweep.table([RUN], each, 600, 10).to_csv() for each in (cache, other)]
+    tables = [sweep.table([RUN], each, 10).to_csv() for each in (cache, other)]
     assert tables[0] == tables[1]
 
 
@@ -96,7 +96,7 @@ def test_the_table_does_not_depend_on_the_engine(cache):
     tables = []
     for each in (cache, other):
         each.write(RUN, HISTORY, VIEW)
-        tables.append(sweep.table([RUN], each, 600, 10).to_csv())
+        tables.append(sweep.table([RUN], each, 10).to_csv())
     assert tables[0] == tables[1]
 
 
@@ -104,7 +104,7 @@ def test_the_table_has_the_last_epoch_of_each_run_and_no_test_metric(cache):
     learned = [epoch(0, train_loss=2.0), epoch(1, train_loss=1.0), epoch(2, train_loss=0.5, distance=3.0)]
     cache.write(RUN, learned, VIEW)
     cache.write(RUN._replace(seed=1), HISTORY, VIEW)
-    table = sweep.table([RUN._replace(seed=1), RUN], cache, 600, 10)
+    table = sweep.table([RUN._replace(seed=1), RUN], cache, 10)
     assert table.status.tolist() == ["diverged", "learned"]
     row = table.iloc[1]
     assert (row.batch_size, row.learning_rate, row.optimizer, row.seed, row.epochs) == (
@@ -118,17 +118,19 @@ def test_the_table_has_the_last_epoch_of_each_run_and_no_test_metric(cache):
     assert not [name for name in table if "test" in name], "the test images must not select anything"
 
 
-def test_the_engine_digest_changes_with_the_code(tmp_path):
-    engine = tmp_path / "engine"
+def test_the_engine_digest_changes_with_the_code(tmp_path, monkeypatch):
+    engine, before = tmp_path / "engine", sweep.engine_digest()
     shutil.copytree(sweep.ENGINE, engine)
-    assert sweep.engine_digest(engine) == sweep.engine_digest()
+    monkeypatch.setattr(sweep, "ENGINE", engine)
+    assert sweep.engine_digest() == before
     path = engine / "training.py"
     path.write_text(path.read_text().replace("GRADIENT_IMAGES = 1_000", "GRADIENT_IMAGES = 999"))
-    assert sweep.engine_digest(engine) != sweep.engine_digest()
+    assert sweep.engine_digest() != before
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "3", '{"history": []}', '{"history": [], "view": 3}'])
 def test_a_damaged_run_is_trained_again(cache, content):
+    cache.runs.mkdir()
     cache.path(RUN).write_text(content)
     assert cache.read(RUN) is None
 
@@ -192,14 +194,14 @@ def test_a_view_has_the_start_the_end_and_at_most_twenty_epochs(epochs, count):
     assert (found[0], found[-1], len(found)) == (0, epochs, count)
 
 
-def test_planes_of_other_runs_are_removed(cache, tmp_path):
-    planes = sweep.PlaneCache(tmp_path / "planes", cache, 600)
-    (tmp_path / "planes/.ipynb_checkpoints").mkdir(parents=True)
+def test_planes_of_other_runs_are_removed(cache):
+    (cache.folder / "planes/.ipynb_checkpoints").mkdir(parents=True)
     plane = np.eye(3, dtype=np.float32)
     for seed in (0, 1):
-        planes.write(RUN._replace(seed=seed), plane)
-    sweep.keep_only(planes, [RUN._replace(batch_size=3, learning_rate=7.0)])
-    np.testing.assert_array_equal(planes.read(RUN), plane)
-    assert planes.read(RUN._replace(seed=1)) is None
-    assert planes.path(RUN) == planes.path(RUN._replace(batch_size=9, optimizer="adam", constants=()))
-    assert planes.path(RUN) != planes.path(RUN._replace(hidden_layers=(3,)))
+        cache.write_plane(RUN._replace(seed=seed), plane)
+    cache.keep_only([RUN._replace(batch_size=3, learning_rate=7.0)])
+    np.testing.assert_array_equal(cache.read_plane(RUN), plane)
+    assert cache.read_plane(RUN._replace(seed=1)) is None
+    path = cache.plane_path(RUN)
+    assert path == cache.plane_path(RUN._replace(batch_size=9, optimizer="adam", constants=()))
+    assert path != cache.plane_path(RUN._replace(hidden_layers=(3,)))
