@@ -5,7 +5,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,27 +30,20 @@ class Outputs(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """The result of a comparison of outputs.
+    """The comparison of the outputs of two runs."""
 
-    Means agree if all statuses are equal, and within the tolerances all means of models that did not diverge.
-    """
-
-    outputs: dict[str, str]  # for each path `identical`, `differs`, `missing` or `new`
-    means_agree: bool
-
-    @property
-    def identical(self) -> bool:
-        """True if every output has the same bytes."""
-        return set(self.outputs.values()) <= {"identical"}
+    compared: int
+    others: dict[str, str]  # what is not identical: `differs`, `missing` or `new` by its path
+    means_agree: bool  # all statuses are equal, and means of models that did not diverge within tolerances
 
     @property
     def reproduced(self) -> bool:
         """True if every output has the same bytes, or all exist and the means agree."""
-        return self.identical or (self.means_agree and not {"missing", "new"} & set(self.outputs.values()))
+        return not self.others or (self.means_agree and set(self.others.values()) == {"differs"})
 
 
 def verify() -> tuple[Verdict, str]:
-    """Run all stages in a fresh clone of the last commit; return the verdict and a report in Markdown.
+    """Run all stages in a fresh clone of the last commit; return the verdict and a report.
 
     Raises:
         SystemExit: There are uncommitted changes, or a stage failed.
@@ -64,7 +56,7 @@ def verify() -> tuple[Verdict, str]:
         committed = read_outputs(clone)
         _run_again(clone)
         verdict = compare_outputs(committed, read_outputs(clone))
-    return verdict, as_markdown(verdict, _git("rev-parse", "--short", "HEAD"))
+    return verdict, report(verdict, _git("rev-parse", "--short", "HEAD"))
 
 
 def _run_again(clone: Path) -> None:
@@ -121,10 +113,11 @@ def read_outputs(root: Path) -> Outputs:
 
 def compare_outputs(committed: Outputs, again: Outputs) -> Verdict:
     """Compare the outputs of two runs."""
-    words = {path: "new" for path in again.digests} | {path: "missing" for path in committed.digests}
-    for path in committed.digests.keys() & again.digests.keys():
-        words[path] = "identical" if committed.digests[path] == again.digests[path] else "differs"
-    return Verdict(words, _means_agree(committed.comparison, again.comparison))
+    before, after = committed.digests, again.digests
+    words = {path: "new" for path in after} | {path: "missing" for path in before}
+    words |= {path: "differs" for path in before.keys() & after.keys()}
+    others = {path: word for path, word in words.items() if before.get(path) != after.get(path)}
+    return Verdict(len(words), others, _means_agree(committed.comparison, again.comparison))
 
 
 def _means_agree(committed: pd.DataFrame, again: pd.DataFrame) -> bool:
@@ -143,9 +136,9 @@ def _means_agree(committed: pd.DataFrame, again: pd.DataFrame) -> bool:
     ) and np.allclose(theirs[losses], ours[losses], rtol=LOSS_TOLERANCE, atol=0, equal_nan=True)
 
 
-def as_markdown(verdict: Verdict, commit: str) -> str:
-    """Render a verdict: one sentence, this machine, then every output."""
-    if verdict.identical:
+def report(verdict: Verdict, commit: str) -> str:
+    """Write a sentence, this machine, and a line for each output that is not identical."""
+    if not verdict.others:
         sentence = "Reproduced to the byte"
     elif verdict.reproduced:
         sentence = (
@@ -154,12 +147,12 @@ def as_markdown(verdict: Verdict, commit: str) -> str:
         )
     else:
         sentence = "NOT reproduced"
-    counted = ", ".join(f"{count} {word}" for word, count in Counter(verdict.outputs.values()).items())
+    identical = verdict.compared - len(verdict.others)
     libraries = ", ".join(f"{name} {version}" for name, version in versions().items())
-    rows = "".join(f"| {path} | {word} |\n" for path, word in verdict.outputs.items())
-    return (
-        "# The pipeline run again in a fresh clone\n\n"
-        f"{sentence}: {counted}.\n\n"
-        f"Commit {commit}, on {processor()}, with {libraries}.\n\n"
-        f"| output | second run |\n|---|---|\n{rows}"
+    return "\n".join(
+        [
+            f"{sentence}: {identical} of {verdict.compared} outputs are identical.",
+            f"Commit {commit}, on {processor()}, with {libraries}.",
+            *(f"{path}: {word}" for path, word in verdict.others.items()),
+        ]
     )
