@@ -66,10 +66,6 @@ class ClusterUnavailable(UserError):
     """The cluster cannot be used. One line: what was found where, and what is accepted."""
 
 
-class RunsFailed(UserError):
-    """Some runs failed. One line for each, with its settings."""
-
-
 class Failure(NamedTuple):
     """A run that failed, with the error of its last try."""
 
@@ -177,13 +173,9 @@ def run_each(
     seen too many die (Dask's setting `distributed.scheduler.allowed-failures`); a run that raises is tried
     RUN_TRIES times. Closing the iterator abandons runs that have not ended, which stop at their next event.
 
-    Args:
-        client: What `connect` returned.
-        function: Is imported by its name from this package.
-        tasks: The settings of each run.
-        shared: Data of all runs. Threads share the object itself; each worker unpickles it once.
-        on_event: Called in this thread with (index, event) for what a run passes to `emit`, in the
-            order of the run. Events of a repeated run are not reported twice.
+    Workers import `function` by its name from this package. Threads share `shared` itself; each worker
+    unpickles it once. `on_event` is called in this thread with (index, event) for what a run passes to
+    `emit`, in the order of the run. Events of a repeated run are not reported twice.
 
     Yields:
         (index, result or Failure), as each run ends.
@@ -237,12 +229,12 @@ def run_all(
 ) -> list[Any]:
     """Compute all runs as `run_each` does; return their results in the order of the tasks.
 
-    Failures are raised together, as RunsFailed, when all runs have ended.
+    Failures are raised together, a line for each, when all runs have ended.
     """
     outcomes = dict(run_each(client, function, tasks, shared, on_event))
     results = [outcomes[index] for index in range(len(tasks))]
     if failures := [result for result in results if isinstance(result, Failure)]:
-        raise RunsFailed("\n".join(map(str, failures))) from failures[0].error
+        raise UserError("\n".join(map(str, failures))) from failures[0].error
     return results
 
 

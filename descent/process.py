@@ -31,10 +31,6 @@ class _Late(BaseException):
     """A deadline has passed. No library may catch this as its own error."""
 
 
-class Busy(UserError):
-    """Another process writes the same files; one line that says which."""
-
-
 @contextmanager
 def deadline(what: str, seconds: float) -> Iterator[None]:
     """Limit the time of a block in the main thread, whatever it waits in; say after a while that it waits.
@@ -152,7 +148,7 @@ def exclusive_writer(folder: Path | str) -> Iterator[None]:
         lock.acquire()
     except Timeout:
         holder = path.read_text(errors="replace").partition("\n")[0] or "unknown"
-        raise Busy(f"{folder}: process {holder} is writing it; wait until it ends, or end it") from None
+        raise UserError(f"{folder}: process {holder} is writing it; wait until it ends, or end it") from None
     try:
         if path.read_text(errors="replace").partition("\n")[0] != str(os.getpid()):
             path.write_text(f"{os.getpid()}\n")

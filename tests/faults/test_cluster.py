@@ -14,7 +14,8 @@ from distributed import Client
 
 import descent
 from descent import parallel
-from descent.parallel import ClusterUnavailable, Failure, RunsFailed, connect, run_all, run_each
+from descent.errors import UserError
+from descent.parallel import ClusterUnavailable, Failure, connect, run_all, run_each
 from tests.support import dask_cluster
 from tests.support.small_params import ROOT
 from tests.support.waiting import wait_for
@@ -248,7 +249,7 @@ def test_worker_that_joined_later_with_other_versions_computes_nothing(joined, m
         return found
 
     monkeypatch.setattr(parallel, "get_versions", versions_of_another_driver)
-    with pytest.raises(RunsFailed, match=r"the worker tcp://\S+ has numpy \S+; accepted: 1\.0, "):
+    with pytest.raises(UserError, match=r"the worker tcp://\S+ has numpy \S+; accepted: 1\.0, "):
         run_all(joined, tick, [0], None)
 
 

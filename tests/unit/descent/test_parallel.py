@@ -11,7 +11,8 @@ import pytest
 from dask.system import CPU_COUNT
 
 from descent import parallel
-from descent.parallel import ClusterUnavailable, Failure, RunsFailed, connect, run_all, run_each
+from descent.errors import UserError
+from descent.parallel import ClusterUnavailable, Failure, connect, run_all, run_each
 from tests.support.small_params import ROOT
 from tests.support.waiting import wait_for
 
@@ -121,7 +122,7 @@ def raise_connection_error(task, shared, emit):
 
 
 def test_run_all_raises_all_failures_at_the_end(threads, tmp_path):
-    with pytest.raises(RunsFailed) as error:
+    with pytest.raises(UserError) as error:
         run_all(threads, fail_if_odd, [0, 1, 2, 3], str(tmp_path))
     assert str(error.value).splitlines() == ["1: ValueError: odd: 1", "3: ValueError: odd: 3"]
     assert (tmp_path / "2").exists()

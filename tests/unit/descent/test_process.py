@@ -10,7 +10,8 @@ import time
 import psutil
 import pytest
 
-from descent.process import Busy, exclusive_writer, progress_bar
+from descent.errors import UserError
+from descent.process import exclusive_writer, progress_bar
 from tests.support.small_params import ROOT
 
 
@@ -133,7 +134,7 @@ def test_a_second_writer_is_rejected_while_the_first_lives(tmp_path):
     code += "    print('ready', flush=True); time.sleep(60)"
     with start(code) as writer:
         assert writer.stdout.readline() == "ready\n"
-        with pytest.raises(Busy) as caught, exclusive_writer(tmp_path / "models"):
+        with pytest.raises(UserError) as caught, exclusive_writer(tmp_path / "models"):
             pass
         assert str(caught.value) == (
             f"{tmp_path / 'models'}: process {writer.pid} is writing it; wait until it ends, or end it"
