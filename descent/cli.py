@@ -49,9 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _show(_: argparse.Namespace) -> None:
     """Print the answers and the tables behind them."""
     from descent import paths
-    from descent.config import read_params_or_exit
+    from descent.config import read_params
 
-    params = read_params_or_exit()
+    params = read_params()
     if not paths.COMPARISON.exists():
         sys.exit(f"{paths.COMPARISON}: does not exist; `dvc repro` makes it")
     from descent import reproduction
@@ -77,9 +77,9 @@ def _check(options: argparse.Namespace) -> None:
     fault with the command that mends it; exit code 1 if there is any.
     """
     from descent import integrity
-    from descent.config import read_params_or_exit
+    from descent.config import read_params
 
-    read_params_or_exit()
+    read_params()
     root = integrity.repository()
     if fault := integrity.git_fault(root):
         sys.exit(fault)

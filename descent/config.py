@@ -25,7 +25,7 @@ from descent.addresses import PUBLIC_SOURCE, is_public_source
 from descent.datasets import KNOWN, KnownDataset
 from descent.engine.optimizers import OPTIMIZERS
 from descent.engine.settings import ACTIVATION, HIDDEN_LAYERS, OPTIMIZER, RunSettings
-from descent.errors import UserError, in_one_line
+from descent.errors import UserError
 from descent.validation import InvalidParams, describe_error, load_yaml, printable, rejection
 
 OPTIMIZER_NAMES = ", ".join(OPTIMIZERS)
@@ -410,12 +410,6 @@ def read_params(path: Path | str = paths.PARAMS) -> Params:
     except ValidationError as found:
         lines = [describe_error(error, Params) for error in found.errors()]
     raise InvalidParams("\n".join(f"{path}: {printable(line)}" for line in lines)) from None
-
-
-@in_one_line()
-def read_params_or_exit(path: Path | str = paths.PARAMS) -> Params:
-    """Read params.yaml, or print its errors to stderr and exit with code 2."""
-    return read_params(path)
 
 
 def with_tuned(params: Params, path: Path = paths.RATES) -> Params:

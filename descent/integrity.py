@@ -90,13 +90,12 @@ def lock_damage(root: Path) -> str | None:
     try:
         text = (root / LOCK).read_text(encoding="utf-8")
         stages = COMPILED_LOCKFILE_SCHEMA(yaml.load(text, yaml.CSafeLoader)).get("stages", {})
-        complete = all("md5" in out for stage in stages.values() for out in stage["outs"])
+        if all("md5" in out for stage in stages.values() for out in stage["outs"]):
+            return None
     except FileNotFoundError:
         return None
     except (yaml.YAMLError, UnicodeDecodeError, Invalid, KeyError):
-        complete = False
-    if complete:
-        return None
+        pass  # it is not what DVC writes
     if b"<<<<<<< " in (root / LOCK).read_bytes():
         pull = " --pull" if _core(root).get("remote") else ""  # what the other side has trained
         return _line(LOCK, "in conflict, as after a merge", f"python -m descent resolve && dvc repro{pull}")

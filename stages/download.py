@@ -5,14 +5,14 @@ of a later stage is removed.
 """
 
 from descent import data, fetch, paths
-from descent.config import read_params_or_exit
+from descent.config import read_params
 from descent.errors import in_one_line
 
 
 @in_one_line()
 def main() -> None:
     """Run the stage."""
-    params = read_params_or_exit()
+    params = read_params()
     description = fetch.obtain(params.data, params.dataset, paths.RAW, fetch.configured_source())
     data.draw_rows(data.read_raw(description), description, **dict(params.preprocess))
 

@@ -1,7 +1,7 @@
 """Make the page to play with: data/, models/, comparison.csv and rates.json -> reports/explorer.html."""
 
 from descent import paths, process, sweep
-from descent.config import read_params_or_exit, with_tuned
+from descent.config import read_params, with_tuned
 from descent.data import load_dataset
 from descent.errors import in_one_line
 from descent.explorer.content import content
@@ -13,7 +13,7 @@ from descent.report import tables
 @in_one_line()
 def main() -> None:
     """Run the stage."""
-    params = with_tuned(read_params_or_exit())
+    params = with_tuned(read_params())
     dataset = load_dataset()
     with process.interruptible():
         comparison = tables.read_table(paths.COMPARISON)

@@ -6,7 +6,7 @@ import sys
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 
 from descent import paths, process
-from descent.config import read_params_or_exit, with_tuned
+from descent.config import read_params, with_tuned
 from descent.errors import in_one_line
 from descent.files import write_text
 from descent.notebook import solutions
@@ -17,7 +17,7 @@ NOTEBOOK = paths.REPORTS / "solutions.ipynb"
 @in_one_line()
 def main() -> None:
     """Run the stage."""
-    params = with_tuned(read_params_or_exit())
+    params = with_tuned(read_params())
     files = (paths.ARRAYS / "summary.json", paths.DATASET)
     try:
         summary, dataset = (json.loads(path.read_text(encoding="utf-8")) for path in files)

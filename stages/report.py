@@ -1,7 +1,7 @@
 """Compare the models: models/, data/arrays, reports/sweep.csv and rates.json -> reports/."""
 
 from descent import paths, process
-from descent.config import read_params_or_exit, with_tuned
+from descent.config import read_params, with_tuned
 from descent.data import load_dataset
 from descent.errors import in_one_line
 from descent.report import render, sentences, tables
@@ -10,7 +10,7 @@ from descent.report import render, sentences, tables
 @in_one_line()
 def main() -> None:
     """Run the stage."""
-    params = with_tuned(read_params_or_exit())
+    params = with_tuned(read_params())
     dataset, results = load_dataset(), tables.read_results(params)
     with process.interruptible():
         for folder in tables.remove_other_results(params):

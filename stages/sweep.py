@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import dvc_mlflow
 from descent import parallel, paths, process, rates, sweep
-from descent.config import read_params_or_exit
+from descent.config import read_params
 from descent.data import Dataset, load_dataset
 from descent.engine.settings import RunSettings
 from descent.errors import in_one_line
@@ -17,7 +17,7 @@ from descent.results import IDENTITY, write_timing
 @in_one_line()
 def main() -> None:
     """Run the stage."""
-    params, started = read_params_or_exit(), datetime.now(UTC)
+    params, started = read_params(), datetime.now(UTC)
     runs = list(dict.fromkeys([*params.sweep_runs(), *params.tuning_runs()]))
     dataset = load_dataset()
     cache = sweep.open_cache(dataset)

@@ -1,5 +1,6 @@
 """Train a model of params.yaml, or all tuned ones, once per seed: data/arrays -> models/."""
 
+import itertools
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -7,7 +8,7 @@ from typing import Any
 
 import dvc_mlflow
 from descent import parallel, paths, process
-from descent.config import Params, read_params_or_exit, with_tuned
+from descent.config import Params, read_params, with_tuned
 from descent.data import Dataset, load_dataset
 from descent.engine.settings import RunSettings
 from descent.errors import UsageError, in_one_line
@@ -20,7 +21,7 @@ TUNED = "--tuned"
 @in_one_line()
 def main() -> None:
     """Run the stage."""
-    params = read_params_or_exit()
+    params = read_params()
     argument, started = _argument(params), datetime.now(UTC)
     tuned, title = argument == TUNED, argument.removeprefix("--")
     params = with_tuned(params) if tuned else params
@@ -31,10 +32,10 @@ def main() -> None:
     writer = process.exclusive_writer(paths.MODELS / title)
     with process.interruptible(), writer, dvc_mlflow.live() as live:
         trained = _train(title, [run for _, run in runs], who, dataset, live) if runs else []
-        lines = []
+        lines, unwritten = [], iter(trained)
         for model in models:
-            ours = [place for place, (name, _) in enumerate(runs) if name == model]
-            settings, results = [runs[place][1] for place in ours], [trained[place] for place in ours]
+            settings = params.model_runs(model)
+            results = list(itertools.islice(unwritten, len(settings)))
             folder = paths.MODELS / params.results(model)
             lines.append(_line(write_results(folder, model, settings, results, dataset)))
         if tuned:

@@ -4,8 +4,9 @@ import copy
 
 import pytest
 
-from descent.config import Model, Params, read_params, read_params_or_exit
+from descent.config import Model, Params, read_params
 from descent.engine.optimizers import OPTIMIZERS
+from descent.errors import in_one_line
 from descent.validation import InvalidParams
 from tests.support.small_params import ROOT, parent, read_yaml, value_errors
 
@@ -135,11 +136,11 @@ def test_errors_in_different_places_are_all_listed():
     assert len(value_errors(raw)) == 2
 
 
-def test_read_params_or_exit_prints_the_line_and_exits_with_2(tmp_path, capsys):
+def test_a_stage_prints_the_line_and_exits_with_2(tmp_path, capsys):
     path = tmp_path / "params.yaml"
     path.write_text(TEXT.replace("batch_size: 8", "batch_size: 0", 1))
-    with pytest.raises(SystemExit) as caught:
-        read_params_or_exit(path)
+    with pytest.raises(SystemExit) as caught, in_one_line():
+        read_params(path)
     assert caught.value.code == 2
     assert capsys.readouterr() == (
         "",
