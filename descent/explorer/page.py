@@ -7,7 +7,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
-from descent.report.charts import css_colors
+from descent.colors import css_colors
 
 FOLDER = Path(__file__).parent
 

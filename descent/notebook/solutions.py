@@ -18,13 +18,12 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from nbclient import NotebookClient
 
+from descent.colors import LIGHT
 from descent.config import images_per_update
 from descent.format import counted, listed, markdown
 
 MOST_TRAININGS = 6
 """Trainings in one notebook; the longest takes about 15 s of its minute."""
-COLORS = ("#0072b2", "#d55e00", "#00835f", "#a8488a", "#4d4d4d", "#8a6d00")
-"""After Okabe and Ito's palette for all kinds of colour vision, dark enough for a white background."""
 
 
 class Code(NamedTuple):
@@ -180,7 +179,7 @@ def _content(params: Any, summary: Mapping[str, Any]) -> dict[str, Any]:
         "left": left,
         "tuned_sizes": any(len(sizes) > 1 for sizes in tuned),
         "trained": trained,
-        "colors": COLORS,
+        "colors": LIGHT,
         "shared": sum(len(task.items) for task in tasks) - len(trained),
         "shapes": len({models[name].hidden_layers for name in trained}) > 1,
         "example": {

@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from descent.colors import THEMES
 from descent.format import STATUS_SIGNS, count, number, rate
 from descent.metrics import Metric
 from descent.report.landscape import ASPECT
@@ -26,10 +27,6 @@ from descent.report.landscape import ASPECT
 FONT = "Liberation Sans, Arimo, Arial, Helvetica, sans-serif"
 """Liberation Sans comes with vl-convert, so that a chart is laid out alike on every machine."""
 
-# After Okabe and Ito's palette for all kinds of colour vision (https://jfly.uni-koeln.de/color/), each hue
-# darkened or lightened until it contrasts with its background by 3:1 (WCAG 2.2, 1.4.11).
-LIGHT = ("#0072b2", "#d55e00", "#00835f", "#a8488a", "#4d4d4d", "#8a6d00", "#2b8cbe", "#b2182b")
-DARK = ("#4fb3f0", "#ff8a3d", "#2fc79a", "#e58bc9", "#c9c9c9", "#e3bb33", "#9cd3f7", "#ff7b84")
 DASHES = ([1, 0], [7, 3], [2, 2], [9, 3, 2, 3], [4, 2])
 SHAPES = {
     "circle": "M-5,0a5,5 0 1,0 10,0a5,5 0 1,0 -10,0",
@@ -43,23 +40,6 @@ SHAPES = {
 """Vega's symbols, as SVG paths for the legends of the page."""
 # 8 colours, 5 dashes and 7 shapes have no common divisor: 40 lines and 56 points differ.
 
-THEMES: dict[str, dict[str, Any]] = {
-    "light": {
-        **{"paper": "#ffffff", "ink": "#1f2328", "faint": "#59636e", "grid": "#e4e7eb"},
-        **{"line": "#d1d9e0", "tint": "#f6f8fa", "link": "#0757ba"},
-        **{"empty": "#eceff2", "diagonal": "#d9e8f7", "model": LIGHT},
-        "mistakes": ["#fffaf4", "#ffe3c7", "#ffb570", "#f98b38"],
-        "surface": ["#fff3b0", "#c8e6a5", "#8fd0c4", "#86b4e0", "#9d95d3"],
-    },
-    "dark": {
-        **{"paper": "#0d1117", "ink": "#e6edf3", "faint": "#9aa4ae", "grid": "#2a313a"},
-        **{"line": "#3d444d", "tint": "#151b23", "link": "#6cb0ff"},
-        **{"empty": "#20262e", "diagonal": "#14304d", "model": DARK},
-        "mistakes": ["#1b1612", "#3f2a18", "#6f3d12", "#a0520f"],
-        "surface": ["#6b6220", "#3c5f34", "#1f5457", "#24426f", "#332c63"],
-    },
-}
-
 CURVE_WIDTH, CURVE_HEIGHT = 300, 220
 SYMBOLS_PER_LINE = 10
 SURFACE_WIDTH = 290
@@ -71,17 +51,6 @@ MAX_NUMBERED_CLASSES = 20
 def cycled(values: Sequence[Any], names: Sequence[str]) -> list[Any]:
     """Return one of `values` for each of `names`, starting over when they run out."""
     return [values[place % len(values)] for place in range(len(names))]
-
-
-def css_colors() -> str:
-    """Return the colours of both themes as custom properties of CSS: `--ink`, `--model-0`."""
-    blocks = []
-    for look in THEMES.values():
-        named = {name: colour for name, colour in look.items() if isinstance(colour, str)}
-        for name in ("model", "surface", "mistakes"):
-            named |= {f"{name}-{place}": colour for place, colour in enumerate(look[name])}
-        blocks.append(f":root {{ {' '.join(f'--{name}: {colour};' for name, colour in named.items())} }}")
-    return f"{blocks[0]}\n@media (prefers-color-scheme: dark) {{ {blocks[1]} }}\n"
 
 
 def theme(name: str, models: Sequence[str]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from markdown_it.token import Token
 from markupsafe import Markup
 
 from descent import format, paths, results
+from descent.colors import LIGHT, THEMES, css_colors
 from descent.config import Params
 from descent.data import Dataset
 from descent.files import write_text
@@ -24,7 +25,7 @@ from descent.metrics import METRICS
 from descent.rates import cells
 from descent.report import charts, landscape
 from descent.report.captions import Caption
-from descent.report.charts import SHAPES, THEMES, Models
+from descent.report.charts import SHAPES, Models
 from descent.report.sentences import Contents
 from descent.report.tables import Tables
 
@@ -262,7 +263,7 @@ def report_page(contents: Contents, found: Mapping[str, Figure], models: Sequenc
         title=headings[0][1],
         sections=[(title, token.attrGet("id")) for token, title in headings if token.tag == "h2"],
         body=Markup(MARKDOWN.renderer.render(tokens, MARKDOWN.options, {"figures": places})),
-        style=Markup(charts.css_colors() + style),
+        style=Markup(css_colors() + style),
         script=Markup(vl_convert.javascript_bundle(script)),
         # On the page, text is measured in the font that is there: no spare room is needed.
         look={theme: charts.theme(theme, models) | {"padding": 4} for theme in THEMES},
@@ -277,7 +278,7 @@ def report_page(contents: Contents, found: Mapping[str, Figure], models: Sequenc
 
 def _keys(labels: Mapping[str, str], models: Sequence[str]) -> list[dict[str, Any]]:
     """Return the models in a legend of the page, and how the line and symbol of each are drawn."""
-    looks = {"color": range(len(charts.LIGHT)), "dash": charts.DASHES, "symbol": list(SHAPES.values())}
+    looks = {"color": range(len(LIGHT)), "dash": charts.DASHES, "symbol": list(SHAPES.values())}
     cycles = {name: charts.cycled(values, models) for name, values in looks.items()}
     return [
         {"model": model, "label": labels[model]} | {name: cycle[place] for name, cycle in cycles.items()}

@@ -5,8 +5,9 @@ import re
 
 import pytest
 
+from descent.colors import DARK, LIGHT
 from descent.report import render
-from descent.report.charts import DARK, FONT, LIGHT
+from descent.report.charts import FONT
 from tests.browser.conftest import DESKTOP, PHONE, assert_headings_descend
 from tests.support.report import CLASSES, QUESTION, example
 from tests.support.results import sweep_table

@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from descent import rates
+from descent import colors, rates
+from descent.colors import THEMES
 from descent.metrics import METRICS, Metric
 from descent.report import charts
-from descent.report.charts import THEMES, Models
+from descent.report.charts import Models
 from descent.report.render import specification, svg
 from tests.support.report import CLASSES, example
 from tests.support.results import ROOT
@@ -311,7 +312,7 @@ def test_lines_contrast_by_3_and_text_by_4_point_5(theme):
 
 def test_forty_models_differ_in_colour_and_dash_or_shape():
     names = [f"model_{number}" for number in range(40)]
-    looks = [charts.cycled(values, names) for values in (charts.LIGHT, charts.DASHES, list(charts.SHAPES))]
+    looks = [charts.cycled(values, names) for values in (colors.LIGHT, charts.DASHES, list(charts.SHAPES))]
     assert len({json.dumps(look) for look in zip(*looks[:2], strict=True)}) == 40
     assert len({json.dumps(look) for look in zip(looks[0], looks[2], strict=True)}) == 40
 
@@ -323,11 +324,11 @@ def test_both_themes_give_a_model_the_same_place_among_their_colours():
 
 
 def test_pages_have_the_colours_of_both_themes():
-    light, dark = charts.css_colors().splitlines()
+    light, dark = colors.css_colors().splitlines()
     assert "--model-0: #0072b2;" in light and "--model-0: #4fb3f0;" in dark and "--ink: #e6edf3;" in dark
 
 
 @pytest.mark.parametrize("template", ["models", "models_log"])
 def test_dvc_plots_have_the_same_colours(template):
     spec = json.loads((ROOT / ".dvc/plots" / f"{template}.json").read_text())
-    assert spec["encoding"]["color"]["scale"]["range"] == list(charts.LIGHT)
+    assert spec["encoding"]["color"]["scale"]["range"] == list(colors.LIGHT)
