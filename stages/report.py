@@ -18,8 +18,7 @@ def main() -> None:
         sweep = tables.read_table(paths.SWEEP_TABLE)
         tables.write_tables(tables.compute(params, results, dataset, sweep))
         written = tables.read_tables()  # what is said and drawn comes from the files
-        contents = sentences.contents(params, written, dataset)
-        render.write_report(params, written, contents, dataset)
+        render.write_report(sentences.contents(params, written, dataset))
 
 
 if __name__ == "__main__":

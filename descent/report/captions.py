@@ -20,21 +20,9 @@ from descent.format import (
 )
 from descent.rates import best_rates, cells, scaling
 from descent.report import landscape
-from descent.report.tables import Tables, best
 
 AT_THE_RING = 0.05
 """A trajectory of at most this share of the longest does not leave the mark of the start."""
-
-ACCURACY_EXPLAINED = (
-    "The axis of the accuracy is logarithmic in the error, so that 90 % and 99 % are as far apart as 0 % and "
-    "90 %. "
-)
-
-MOVEMENT_EXPLAINED = (
-    "The gradient norm is the slope of the training loss where the weights are. The distance is the "
-    "Euclidean distance of all weights from their initial values; a logarithmic scale has no place for its 0 "
-    "at the start. "
-)
 
 
 class Caption(NamedTuple):
@@ -44,37 +32,39 @@ class Caption(NamedTuple):
     text: str
 
 
-def captions(tables: Tables, studies: dict[str, pd.DataFrame], dataset: Dataset) -> dict[str, Caption]:
-    """Write the captions of all figures that can be drawn; `studies` has the rows of the comparison of each.
-
-    Returns:
-        By the figure's name, in the order of the report: for each study `<study>-curves`, `<study>-movement`
-        and `<study>-trajectories`, then `sweep`, then `<model>-mistakes` for the best of all models.
-    """
-    found: dict[str, Caption] = {}
-    for study, rows in studies.items():
-        lines = "Each line is one run."
-        if rows.seeds.max() > 1:
-            seeds = " or ".join(map(str, sorted(rows.seeds.unique())))
-            lines = f"Lines are medians over {seeds} seeds, bands reach from the lowest to the highest."
-        axis, movement = ("", "") if found else (ACCURACY_EXPLAINED, MOVEMENT_EXPLAINED)
-        below = "Above, models are compared after equally many epochs, below after equally many updates. "
-        below *= rows.updates.nunique() > 1
-        found[f"{study}-curves"] = Caption("Learning curves", below + axis + lines)
-        found[f"{study}-movement"] = Caption("Gradient norm and distance from the start", movement + lines)
-        projected = tables.trajectories[tables.trajectories.study == study]
-        if len(projected):
-            seed = tables.history[tables.history.model == rows.model.iloc[0]].seed.iloc[0]
-            found[f"{study}-trajectories"] = trajectories_caption(rows, projected, seed)
-    found["sweep"] = sweep_caption(tables.sweep)
-    winner = best(tables.comparison.drop_duplicates("model"))
-    if winner is not None:
-        matrix = tables.confusion[tables.confusion.model == winner.model]
-        found[f"{winner.model}-mistakes"] = mistakes_caption(winner.model, winner.best_seed, matrix, dataset)
-    return found
+def curves(rows: pd.DataFrame, first: bool) -> Caption:
+    """Describe the learning curves of a study; those of the first one explain the axis."""
+    text = ""
+    if rows.updates.nunique() > 1:
+        text += "Above, models are compared after equally many epochs, below after equally many updates. "
+    if first:
+        text += (
+            "The axis of the accuracy is logarithmic in the error, so that 90 % and 99 % are as far apart as "
+            "0 % and 90 %. "
+        )
+    return Caption("Learning curves", text + _lines(rows))
 
 
-def trajectories_caption(rows: pd.DataFrame, projected: pd.DataFrame, seed: int) -> Caption:
+def movement(rows: pd.DataFrame, first: bool) -> Caption:
+    """Describe the charts of how the weights of a study's models move; those of the first one define it."""
+    text = ""
+    if first:
+        text = (
+            "The gradient norm is the slope of the training loss where the weights are. The distance is the "
+            "Euclidean distance of all weights from their initial values; a logarithmic scale has no place "
+            "for its 0 at the start. "
+        )
+    return Caption("Gradient norm and distance from the start", text + _lines(rows))
+
+
+def _lines(rows: pd.DataFrame) -> str:
+    if rows.seeds.max() == 1:
+        return "Each line is one run."
+    seeds = " or ".join(map(str, sorted(rows.seeds.unique())))
+    return f"Lines are medians over {seeds} seeds, bands reach from the lowest to the highest."
+
+
+def trajectories(rows: pd.DataFrame, projected: pd.DataFrame, seed: int) -> Caption:
     """Describe a study's trajectories over the loss surface."""
     text = (
         f"The weights of the runs of seed {seed}, with a mark after each epoch; all start at the ring. Of "
@@ -96,7 +86,7 @@ def trajectories_caption(rows: pd.DataFrame, projected: pd.DataFrame, seed: int)
     return Caption("Trajectories over the loss surface", text)
 
 
-def sweep_caption(sweep: pd.DataFrame) -> Caption:
+def sweep(sweep: pd.DataFrame) -> Caption:
     """Describe the heat map of the sweep."""
     table, seeds, optimizers = cells(sweep), sweep.seed.nunique(), sweep.groupby("optimizer", sort=False)
     mean = f", mean of {seeds} seeds" if seeds > 1 else ""
@@ -151,7 +141,7 @@ def scaling_text(sweep: pd.DataFrame) -> str:
     return text
 
 
-def mistakes_caption(model: str, seed: int, matrix: pd.DataFrame, dataset: Dataset) -> Caption:
+def mistakes(model: str, seed: int, matrix: pd.DataFrame, dataset: Dataset) -> Caption:
     """Describe the confusion matrix and the worst mistakes of a model."""
     wrong = matrix[(matrix.true != matrix.predicted) & (matrix.images > 0)]
     total = count(matrix.images.sum())

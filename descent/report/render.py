@@ -4,30 +4,29 @@ import itertools
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import altair as alt
+import pandas as pd
 import vl_convert
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from markupsafe import Markup
 
-from descent import format, paths, results
-from descent.colors import LIGHT, THEMES, css_colors
-from descent.config import Params
-from descent.data import Dataset
+from descent import colors, format, paths, results
+from descent.colors import THEMES
 from descent.files import write_text
 from descent.metrics import METRICS
 from descent.rates import cells
-from descent.report import charts, landscape
+from descent.report import captions, charts, landscape
 from descent.report.captions import Caption
-from descent.report.charts import SHAPES, Models
+from descent.report.charts import Models
 from descent.report.sentences import Contents
-from descent.report.tables import Tables
+from descent.report.tables import best
 
 TEMPLATES = Path(__file__).parent / "templates"
 JINJA = Environment(
@@ -40,7 +39,7 @@ JINJA = Environment(
 JINJA.filters |= {"escaped": format.markdown, "number": format.number, "percent": format.percent}
 JINJA.filters |= {"count": format.count, "counted": format.counted, "code": format.code}
 JINJA.filters["listed"] = format.listed
-JINJA.globals |= {"results": results, "landscape": landscape}
+JINJA.globals |= {"results": results, "landscape": landscape, "charts": charts, "colors": colors}
 MAX_WIDTH_BESIDE_ANOTHER = 360
 """Wider charts stand one below another."""
 
@@ -81,79 +80,101 @@ class Figure(NamedTuple):
         return plain(self.caption.title or self.caption.text) + models
 
 
-def write_report(
-    params: Params, tables: Tables, contents: Contents, dataset: Dataset, folder: Path = paths.REPORTS
-) -> None:
-    """Write figures/, report.md and report.html: what the tables hold, and what `contents` says of it."""
-    names, found = list(params.models), figures(params, tables, contents, dataset)
-    write_figures(folder / paths.FIGURES.name, found.values(), names)
+def write_report(contents: Contents, folder: Path = paths.REPORTS) -> None:
+    """Write figures/, report.md and report.html."""
+    found = figures(contents)
+    write_figures(folder / paths.FIGURES.name, found.values(), list(contents.params.models))
     write_text(folder / "report.md", report_markdown(contents, found))
-    write_text(folder / "report.html", report_page(contents, found, names))
+    write_text(folder / "report.html", report_page(contents, found))
 
 
-def figures(params: Params, tables: Tables, contents: Contents, dataset: Dataset) -> dict[str, Figure]:
-    """Make all figures, by name: `samples`, and those that have a caption."""
+def figures(contents: Contents) -> dict[str, Figure]:
+    """Make all figures, by name, in the order of the report."""
+    dataset = contents.dataset
     names = "" if dataset.numbered else ": " + format.markdown(", ".join(dataset.class_names))
-    captions = {"samples": Caption("", f"A training image of each class{names}."), **contents.captions}
-    still, live = (_charts(params, tables, contents, dataset, live) for live in (False, True))
-    return {
-        name: Figure(name, caption, *(list(map(specification, found[name])) for found in (still, live)))
-        for name, caption in captions.items()
-    }
+    samples = [specification(charts.sample_images(*dataset.train, dataset.class_names))]
+    found = [Figure("samples", Caption("", f"A training image of each class{names}."), samples, samples)]
+    for study, rows in contents.tables.comparison.groupby("study", sort=False):
+        found += _study_figures(contents, study, rows, explain=len(found) == 1)
+    found += [_sweep_figure(contents), *_mistakes_figure(contents)]
+    return {figure.name: figure for figure in found}
 
 
-def _charts(
-    params: Params, tables: Tables, contents: Contents, dataset: Dataset, live: bool
-) -> dict[str, list[alt.LayerChart]]:
-    """Make the charts of every figure, by its name."""
-    names, classes = list(params.models), dataset.class_names
-    found = {"samples": [charts.sample_images(*dataset.train, classes)]}
-    guessing = {"train_loss": results.guessing_loss(len(classes)), "validation_accuracy": 1 / len(classes)}
-    for study, settings in params.studies.items():
-        models = Models(names, {name: contents.labels[name] for name in settings.models}, live)
-        rows, trajectories, surface = (
-            table[table.study == study] for table in (tables.comparison, tables.trajectories, tables.surface)
-        )
-        # With equally many updates the curves by updates would say the same as those by epoch.
-        paces = ("epoch", "updates") if rows.updates.nunique() > 1 else ("epoch",)
-        found[f"{study}-curves"] = [
-            charts.learning_curve(tables.history, METRICS[key], pace, models, reached)
-            for pace in paces
-            for key, reached in guessing.items()
-        ]
-        found[f"{study}-movement"] = [
-            charts.learning_curve(tables.history, METRICS[key], "epoch", models)
-            for key in ("gradient_norm", "distance")
-        ]
-        if len(surface):
-            found[f"{study}-trajectories"] = [charts.trajectories(trajectories, surface, models)]
-    grid, comparison = cells(tables.sweep), tables.comparison
+def _figure(
+    name: str, caption: Caption, models: Models, draw: Callable[[Models], Iterable[alt.LayerChart]]
+) -> Figure:
+    """Draw the charts of a figure twice: still and live."""
+    still, live = (map(specification, draw(models._replace(live=live))) for live in (False, True))
+    return Figure(name, caption, list(still), list(live))
+
+
+def _study_figures(contents: Contents, study: str, rows: pd.DataFrame, explain: bool) -> Iterator[Figure]:
+    """Make a study's curves and, if there is a loss surface, its trajectories."""
+    tables, classes = contents.tables, contents.dataset.classes
+    trajectories, surface = (table[table.study == study] for table in (tables.trajectories, tables.surface))
+    models = Models(list(contents.params.models), {name: contents.labels[name] for name in rows.model})
+    guessing = {"train_loss": results.guessing_loss(classes), "validation_accuracy": 1 / classes}
+    # With equally many updates the curves by updates would say the same as those by epoch.
+    paces = ("epoch", "updates") if rows.updates.nunique() > 1 else ("epoch",)
+
+    def curves(models: Models) -> Iterator[alt.LayerChart]:
+        for pace, (key, reached) in itertools.product(paces, guessing.items()):
+            yield charts.learning_curve(tables.history, METRICS[key], pace, models, reached)
+
+    def movement(models: Models) -> Iterator[alt.LayerChart]:
+        for key in ("gradient_norm", "distance"):
+            yield charts.learning_curve(tables.history, METRICS[key], "epoch", models)
+
+    def paths_on_the_surface(models: Models) -> Iterator[alt.LayerChart]:
+        yield charts.trajectories(trajectories, surface, models)
+
+    yield _figure(f"{study}-curves", captions.curves(rows, explain), models, curves)
+    yield _figure(f"{study}-movement", captions.movement(rows, explain), models, movement)
+    if len(surface):
+        caption = captions.trajectories(rows, trajectories, contents.params.seeds(rows.model.iloc[0])[0])
+        yield _figure(f"{study}-trajectories", caption, models, paths_on_the_surface)
+
+
+def _sweep_figure(contents: Contents) -> Figure:
+    """Make a heat map for each optimizer, but one for all that are trained at one batch size alone."""
+    sweep, comparison, names = contents.tables.sweep, contents.tables.comparison, list(contents.params.models)
+    grid = cells(sweep)
     marked = set(comparison.merge(grid[["optimizer", "batch_size", "learning_rate"]]).model)
-    models = Models(names, {name: name for name in names if name in marked}, live)
-    # A heat map for each optimizer, but one for all that are trained at one batch size alone.
+    models = Models(names, {name: name for name in names if name in marked})
     several = grid.groupby("optimizer").batch_size.transform("nunique") > 1
     parts = [rows for _, rows in grid[several].groupby("optimizer", sort=False)]
     sizes = grid.batch_size[~several].unique()
     parts += [rows for _, rows in grid[grid.batch_size.isin(sizes)].groupby("batch_size")]
-    found["sweep"] = [charts.sweep_heat_map(rows, comparison, models) for rows in parts]
-    for model in names:
-        if f"{model}-mistakes" in contents.captions:
-            matrix, mistakes = (
-                table[table.model == model].drop(columns="model")
-                for table in (tables.confusion, tables.mistakes)
-            )
-            found[f"{model}-mistakes"] = [charts.confusion_matrix(matrix, classes)]
-            if len(mistakes):
-                pictures = charts.worst_mistakes(mistakes, dataset.test.images, classes)
-                found[f"{model}-mistakes"].append(pictures)
-    return found
+
+    def heat_maps(models: Models) -> Iterator[alt.LayerChart]:
+        return (charts.sweep_heat_map(rows, comparison, models) for rows in parts)
+
+    return _figure("sweep", captions.sweep(sweep), models, heat_maps)
+
+
+def _mistakes_figure(contents: Contents) -> Iterator[Figure]:
+    """Make the figure of the best model's mistakes, if any model learned anything."""
+    tables, dataset = contents.tables, contents.dataset
+    winner = best(tables.comparison.drop_duplicates("model"))
+    if winner is None:
+        return
+    matrix, mistakes = (
+        table[table.model == winner.model].drop(columns="model")
+        for table in (tables.confusion, tables.mistakes)
+    )
+    caption = captions.mistakes(winner.model, winner.best_seed, matrix, dataset)
+    drawn = [charts.confusion_matrix(matrix, dataset.class_names)]
+    if len(mistakes):
+        drawn.append(charts.worst_mistakes(mistakes, dataset.test.images, dataset.class_names))
+    specs = list(map(specification, drawn))
+    yield Figure(f"{winner.model}-mistakes", caption, specs, specs)
 
 
 def specification(chart: alt.LayerChart) -> Spec:
     """Return a chart as Vega-Lite without a configuration; NaN and infinity become null."""
-    with alt.data_transformers.enable("default", max_rows=None):
+    with alt.data_transformers.disable_max_rows(), alt.theme.enable("none"):
         # Altair validated each part when it was made; validating the whole again takes seconds.
-        return {key: value for key, value in chart.to_dict(validate=False).items() if key != "config"}
+        return chart.to_dict(validate=False)
 
 
 def svg(parts: Sequence[Spec], theme: str, models: Sequence[str], columns: int = 1) -> str:
@@ -245,11 +266,13 @@ def plain(text: str) -> str:
     return "".join(child.content for child in MARKDOWN.parseInline(text)[0].children or [])
 
 
-def report_page(contents: Contents, found: Mapping[str, Figure], models: Sequence[str]) -> str:
+def report_page(contents: Contents, found: Mapping[str, Figure]) -> str:
     """Render report.html: the Markdown of report.md, in which live charts take the place of pictures."""
-    keys = _keys(contents.labels, models)
+    models = list(contents.params.models)
     place = JINJA.get_template("figure.html.j2").render
-    places = {name: place(figure=figure, keys=keys) for name, figure in found.items()}
+    places = {
+        name: place(figure=figure, models=models, labels=contents.labels) for name, figure in found.items()
+    }
     tokens = MARKDOWN.parse(report_markdown(contents, found, lambda figure: f"```\n{figure.name}\n```"))
     headings = [
         (token, plain(text.content))
@@ -260,28 +283,18 @@ def report_page(contents: Contents, found: Mapping[str, Figure], models: Sequenc
         token.attrSet("id", anchor)
     script, style = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("page.js", "page.css"))
     return JINJA.get_template("report.html.j2").render(
+        models=models,
+        labels=contents.labels,
         title=headings[0][1],
         sections=[(title, token.attrGet("id")) for token, title in headings if token.tag == "h2"],
         body=Markup(MARKDOWN.renderer.render(tokens, MARKDOWN.options, {"figures": places})),
-        style=Markup(css_colors() + style),
+        style=Markup(colors.css_colors() + style),
         script=Markup(vl_convert.javascript_bundle(script)),
         # On the page, text is measured in the font that is there: no spare room is needed.
-        look={theme: charts.theme(theme, models) | {"padding": 4} for theme in THEMES},
-        keys=keys,
-        charts={
+        themes={theme: charts.theme(theme, models) | {"padding": 4} for theme in THEMES},
+        specs={
             f"{figure.name}-{place}": spec | {"title": "", "description": figure.alternative}
             for figure in found.values()
             for place, spec in enumerate(figure.live)
         },
     )
-
-
-def _keys(labels: Mapping[str, str], models: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the models in a legend of the page, and how the line and symbol of each are drawn."""
-    looks = {"color": range(len(LIGHT)), "dash": charts.DASHES, "symbol": list(SHAPES.values())}
-    cycles = {name: charts.cycled(values, models) for name, values in looks.items()}
-    return [
-        {"model": model, "label": labels[model]} | {name: cycle[place] for name, cycle in cycles.items()}
-        for place, model in enumerate(models)
-        if model in labels
-    ]

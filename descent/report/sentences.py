@@ -3,10 +3,11 @@
 All texts are Markdown, with the names of models in backquotes, unless a docstring says plain.
 """
 
+import itertools
 import math
 import textwrap
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -25,7 +26,6 @@ from descent.format import (
     percent_range,
     points,
     rate,
-    setting,
     setting_title,
     setting_titles,
     times,
@@ -33,7 +33,6 @@ from descent.format import (
 from descent.metrics import METRICS
 from descent.rates import ROW, best_rates
 from descent.report import landscape
-from descent.report.captions import Caption, captions
 from descent.report.tables import (
     SETTINGS,
     Tables,
@@ -70,20 +69,6 @@ FEWER = 0.5
 """Fewer updates are the cause where a model makes less than this share of the best model's."""
 
 
-class StudyTable(NamedTuple):
-    """The table of a study as readers see it.
-
-    Attributes:
-        headings: `model`, the settings that vary, COLUMNS (plain).
-        rows: The cells (plain); the first one is the model's name.
-        note: What is in the cells, and which settings all models share.
-    """
-
-    headings: list[str]
-    rows: list[list[str]]
-    note: str
-
-
 class Answer(NamedTuple):
     """The answer to a study's question.
 
@@ -94,7 +79,8 @@ class Answer(NamedTuple):
             or `none` (plain).
         models: The names of the best model, or of those that tie (plain); empty if none learned anything.
         headline: The answer, the model and its accuracies.
-        table: All models.
+        table: All models; see `study_table` (plain).
+        note: What is in the table.
         evidence: Intervals and tests.
         reasons: The models, the cause of their result, and the numbers behind it; models that tie share one.
         limits: What the comparison cannot say.
@@ -105,31 +91,32 @@ class Answer(NamedTuple):
     answer: str
     models: list[str]
     headline: str
-    table: StudyTable
+    table: pd.DataFrame
+    note: str
     evidence: list[str]
     reasons: list[str]
     limits: list[str]
 
 
 class Contents(NamedTuple):
-    """The texts of the report.
+    """What a report is made of.
 
     Attributes:
-        title: The report's title.
+        params, tables, dataset: What it reports.
+        title: Its title.
         introduction: What was found and why; each entry can stand alone.
         network: What was trained.
         answers: One per study, in the order of params.yaml.
-        captions: By the figure's name; see `captions.captions`.
-        method: What the template says of how it was measured.
         labels: By model: its name in a legend, with its status unless it learned (plain).
     """
 
+    params: Params
+    tables: Tables
+    dataset: Dataset
     title: str
     introduction: list[str]
     network: str
     answers: list[Answer]
-    captions: dict[str, Caption]
-    method: dict[str, Any]
     labels: dict[str, str]
 
 
@@ -137,18 +124,18 @@ def contents(params: Params, tables: Tables, dataset: Dataset) -> Contents:
     """Put the tables in words."""
     models = tables.comparison.drop_duplicates("model")
     studies = dict(iter(tables.comparison.groupby("study", sort=False)))
-    labels = {
-        row.model: row.model if row.status == "learned" else f"{row.model} ({row.status})"
-        for row in models.itertuples()
-    }
     return Contents(
+        params,
+        tables,
+        dataset,
         title(list(studies.values())),
         introduction(list(studies.values()), tables),
         network(params, models, dataset.title),
         [answer_study(name, study.question, studies[name], tables) for name, study in params.studies.items()],
-        captions(tables, studies, dataset),
-        method(params, models, tables, dataset),
-        labels,
+        {
+            row.model: row.model if row.status == "learned" else f"{row.model} ({row.status})"
+            for row in models.itertuples()
+        },
     )
 
 
@@ -350,6 +337,7 @@ def answer_study(study: str, question: str, rows: pd.DataFrame, tables: Tables) 
         list(tied(rows).model),
         headline(rows, winner),
         study_table(rows),
+        table_note(rows),
         [] if winner is None else evidence(rows, winner, found),
         reasons(rows, tables),
         limits(rows, winner, tables.sweep),
@@ -596,23 +584,14 @@ def _edge(rows: pd.DataFrame, winner: pd.Series, name: str, sweep: pd.DataFrame)
 # Tables for readers
 
 
-def study_table(rows: pd.DataFrame) -> StudyTable:
-    """Format a study's rows of the comparison."""
-    names = shown_settings(rows)
-    headings = [METRICS[column].title.lower() if column in METRICS else column for column in COLUMNS]
-    body = [
-        [row.model]
-        + [setting(name, row[name], row.images) for name in names]
-        + [_cell(row, column) for column in COLUMNS]
-        for _, row in rows.iterrows()
-    ]
-    fixed = [name for name in SETTINGS if name in rows and name not in names and rows[name].notna().all()]
-    mean = "One run of each model"
-    if rows.seeds.max() > 1:
-        mean = f"Mean over {' or '.join(map(str, sorted(rows.seeds.unique())))} seeds ± standard deviation"
-    every = f" All models: {settings_text(rows.iloc[0], fixed)}." if len(rows) > 1 and fixed else ""
-    note = f"{mean}. The loss is the cross-entropy per image.{every}"
-    return StudyTable(["model", *map(setting_title, names), *headings], body, note)
+def study_table(rows: pd.DataFrame, columns: Sequence[str] = COLUMNS) -> pd.DataFrame:
+    """Format a study's rows of the comparison: the model, the settings that vary, `columns`."""
+    cells = {"model": list(rows.model)}
+    cells |= {setting_title(name): setting_texts(rows, name) for name in shown_settings(rows)}
+    for column in columns:
+        heading = METRICS[column].title.lower() if column in METRICS else column
+        cells[heading] = [_cell(row, column) for _, row in rows.iterrows()]
+    return pd.DataFrame(cells)
 
 
 def _cell(row: pd.Series, column: str) -> str:
@@ -626,6 +605,17 @@ def _cell(row: pd.Series, column: str) -> str:
     return percent(mean) if pd.isna(deviation) else f"{100 * mean:.2f} ± {percent(deviation)}"
 
 
+def table_note(rows: pd.DataFrame) -> str:
+    """Say what is in the table of a study, and which settings all models share."""
+    shown = shown_settings(rows)
+    fixed = [name for name in SETTINGS if name in rows and name not in shown and rows[name].notna().all()]
+    mean = "One run of each model"
+    if rows.seeds.max() > 1:
+        mean = f"Mean over {' or '.join(map(str, sorted(rows.seeds.unique())))} seeds ± standard deviation"
+    every = f" All models: {settings_text(rows.iloc[0], fixed)}." if len(rows) > 1 and fixed else ""
+    return f"{mean}. The loss is the cross-entropy per image.{every}"
+
+
 def terminal(params: Params, comparison: pd.DataFrame) -> str:
     """Format questions, answers and the main columns of their tables as plain text for a terminal."""
     rows = dict(iter(comparison.groupby("study", sort=False)))
@@ -633,37 +623,16 @@ def terminal(params: Params, comparison: pd.DataFrame) -> str:
 
 
 def _terminal_study(question: str, rows: pd.DataFrame) -> str:
-    table, first = study_table(rows), tied(rows)
-    shown = len(table.headings) - len(COLUMNS) + len(TERMINAL_COLUMNS)
-    headings, *body = (row[:shown] for row in (table.headings, *table.rows))
-    columns = list(map(list, zip(*body, strict=True)))
-    above = [
-        textwrap.wrap(heading, max(map(len, cells)), break_long_words=False)
-        for heading, cells in zip(headings, columns, strict=True)
-    ]
-    height = max(map(len, above))  # a heading of several lines stands on its column
-    columns = [
-        [""] * (height - len(lines)) + lines + cells for lines, cells in zip(above, columns, strict=True)
-    ]
+    columns, first = [], tied(rows)
+    for heading, cells in study_table(rows, TERMINAL_COLUMNS).items():
+        lines = textwrap.wrap(heading, max(map(len, cells)), break_long_words=False)
+        columns.append([*lines, *cells][::-1])  # a heading of several lines stands on its column
     widths = [max(map(len, column)) for column in columns]
-    gap = "  " if sum(widths) + 2 * len(widths) <= TERMINAL_WIDTH + 2 else " "
-    lines = [gap.join(map(str.rjust, row, widths)).rstrip() for row in zip(*columns, strict=True)]
+    gap = "  " if sum(widths) + 2 * (len(widths) - 1) <= TERMINAL_WIDTH else " "
+    table = [
+        gap.join(map(str.rjust, row, widths)).rstrip()
+        for row in itertools.zip_longest(*columns, fillvalue="")
+    ]
     model = f" ({first.model.iloc[0]})" if len(first) == 1 else ""
     text = textwrap.wrap(f"{question} {answer(rows)}{model}", TERMINAL_WIDTH)
-    return "\n".join([*text, "", *lines])
-
-
-# Method
-
-
-def method(params: Params, models: pd.DataFrame, tables: Tables, dataset: Dataset) -> dict[str, Any]:
-    """Return what the template needs to say how it was measured; `models` has a row for each model."""
-    return {
-        "split": params.preprocess,
-        "source": dataset.source,
-        "classes": int(models.classes.iloc[0]),
-        "surface": not tables.surface.empty,
-        "tuned": list(params.tuned.models),
-        "sweep_epochs": int(tables.sweep.epochs.max()),
-        "unused": [model for model in params.models if model not in set(models.model)],
-    }
+    return "\n".join([*text, "", *reversed(table)])

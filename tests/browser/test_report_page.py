@@ -18,7 +18,7 @@ pytestmark = pytest.mark.browser
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
     folder = tmp_path_factory.mktemp("page")
-    render.write_report(*example(), folder)
+    render.write_report(example(), folder)
     return folder
 
 
@@ -200,7 +200,7 @@ def test_the_names_of_sample_images_do_not_overlap_on_a_phone(open_page):
 def test_numbers_of_a_sweep_with_many_rates_fit_their_cells_on_a_phone(visit, tmp_path):
     made = example()
     sweep = sweep_table({(8, 10.0**power): 0.881 for power in range(-9, 4)})
-    render.write_report(made.params, made.tables._replace(sweep=sweep), made.contents, made.dataset, tmp_path)
+    render.write_report(made._replace(tables=made.tables._replace(sweep=sweep)), tmp_path)
     page = visit(tmp_path / "report.html", "body[data-drawn=light]", PHONE)
     numbers = page.locator("#sweep-0 svg text:text-is('88.1')").evaluate_all(
         "all => all.map(t => t.getBoundingClientRect()).map(box => [box.left, box.right])"

@@ -3,35 +3,24 @@
 import itertools
 import re
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from descent.config import Params, Preprocess
+from descent.config import Params
 from descent.data import Dataset, Split
 from descent.format import markdown
 from descent.metrics import METRICS
-from descent.report.captions import Caption
-from descent.report.sentences import Answer, Contents, StudyTable
+from descent.report.sentences import Answer, Contents
 from descent.report.tables import Tables
 from tests.support.results import make_params, sweep_table
 
 QUESTION = "Which is best <script>alert(1)</script> | *really* [x](http://example.org) `y` $z$?"
 RATES = (0.001, 0.01, 0.1)
-EPOCHS, CLASSES = 4, ("T-shirt/top", "Trouser", "Pullover", "Dress <b>", "Coat")
+EPOCHS, CLASSES = 4, ("T-shirt/top", "Trouser", "Pullover", "Dress <b>", '"Coat"')
 
 
-class Example(NamedTuple):
-    """What render.write_report takes."""
-
-    params: Params
-    tables: Tables
-    contents: Contents
-    dataset: Dataset
-
-
-def example(models: int = 3, seeds: int = 2) -> Example:
+def example(models: int = 3, seeds: int = 2) -> Contents:
     """Make a report of one study; the last of several models diverges in its second epoch."""
     names = [f"model_{number}" for number in range(models)]
     settings = {
@@ -42,6 +31,8 @@ def example(models: int = 3, seeds: int = 2) -> Example:
     comparison = pd.DataFrame(settings.values()).assign(study="study", model=names, optimizer="sgd")
     comparison["status"] = [_status(name, names) for name in names]
     comparison["updates"] = [(7 + place) * EPOCHS for place in range(models)]
+    comparison["validation_accuracy_mean"] = np.linspace(0.9, 0.1, models)
+    comparison = comparison.assign(validation_loss_mean=0.3, seeds=seeds, best_seed=0)
     true, predicted = np.divmod(np.arange(25), 5)
     confusion = {"model": names[0], "true": true, "predicted": predicted}
     mistakes = {"model": names[0], "image": [3, 7], "true": [3, 2], "predicted": [1, 4]}
@@ -62,7 +53,7 @@ def example(models: int = 3, seeds: int = 2) -> Example:
     )
     random = np.random.default_rng(0)
     images = Split(random.integers(0, 255, (20, 14, 14), dtype=np.uint8), np.arange(20, dtype=np.uint8) % 5)
-    return Example(params, tables, _contents(names), Dataset(images, images, images, CLASSES))
+    return _contents(params, tables, Dataset(images, images, images, CLASSES, source="A. Author, 2020"))
 
 
 def svg_widths(folder: Path) -> dict[str, float]:
@@ -98,9 +89,8 @@ def _trajectories(names: list[str]) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True).assign(study="study", explained=0.9)
 
 
-def _contents(names: list[str]) -> Contents:
-    labels = {name: name if _status(name, names) == "learned" else f"{name} (diverged)" for name in names}
-    kinds = ("study-curves", "study-movement", "study-trajectories", "sweep", f"{names[0]}-mistakes")
+def _contents(params: Params, tables: Tables, dataset: Dataset) -> Contents:
+    names = list(params.models)
     headings = ["model", "learning rate", "validation accuracy", "status", "updates"]
     rows = [[name, "0.001", "97.62 ± 0.10 %", _status(name, names), "125,000"] for name in names]
     answer = Answer(
@@ -109,25 +99,19 @@ def _contents(names: list[str]) -> Contents:
         answer="learning rate 0.001 <b>",
         models=names[:1],
         headline=f"Learning rate 0.001 (`{names[0]}`) performed best.",
-        table=StudyTable(headings, rows, "Mean over 2 seeds ± standard deviation."),
+        table=pd.DataFrame(rows, columns=headings),
+        note="Mean over 2 seeds ± standard deviation.",
         evidence=["The lead is significant."],
         reasons=[f"`{name}`: steps of a suitable size." for name in names],
         limits=["Nothing else was tried."],
     )
     return Contents(
+        params,
+        tables,
+        dataset,
         title="How the learning rate affects gradient descent",
         introduction=["Small steps win."],
         network="A network 196 → 5. An epoch is 7 updates.",
         answers=[answer],
-        captions={kind: Caption(f'Title of "{kind}" <i>', f"Text of {kind}.") for kind in kinds},
-        method={
-            "split": Preprocess(training_images=20, validation_images=20, seed=0),
-            "source": "A. Author, 2020",
-            "classes": 5,
-            "surface": True,
-            "tuned": ["model_0"],
-            "sweep_epochs": 1,
-            "unused": ["model_9"],
-        },
-        labels=labels,
+        labels={n: n if _status(n, names) == "learned" else f"{n} (diverged)" for n in names},
     )

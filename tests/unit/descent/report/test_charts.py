@@ -140,7 +140,7 @@ def test_ticks_of_a_logarithmic_axis_are_round_numbers(values, labels):
 def live_charts():
     made = example()
     names, comparison = list(made.params.models), made.tables.comparison
-    models = Models(names, made.contents.labels, live=True)
+    models = Models(names, made.labels, live=True)
     return {
         "curve": charts.learning_curve(made.tables.history, LOSS, "epoch", models),
         "trajectories": charts.trajectories(made.tables.trajectories, made.tables.surface, models),
@@ -207,7 +207,7 @@ def test_a_trajectory_ends_with_the_step_that_leaves_the_frame(x, expected):
 def test_axes_of_a_loss_surface_have_plain_numbers():
     made = example()
     surface = made.tables.surface.assign(x=lambda table: 6 * table.x, y=lambda table: 6 * table.y)
-    models = Models(list(made.params.models), made.contents.labels)
+    models = Models(list(made.params.models), made.labels)
     picture = text(charts.trajectories(made.tables.trajectories, surface, models), models=models.names)
     assert ">10<" in picture and "e+" not in picture
 
@@ -223,7 +223,7 @@ def test_a_trajectory_without_direction_is_its_start(lost):
 
 def sweep_rows():
     made = example()
-    models = Models(list(made.params.models), made.contents.labels)
+    models = Models(list(made.params.models), made.labels)
     return rows(charts.sweep_heat_map(rates.cells(made.tables.sweep), made.tables.comparison, models))
 
 

@@ -14,13 +14,13 @@ from tests.support.report import QUESTION, example, svg_widths
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
-    render.write_report(*example(), folder)
+    render.write_report(example(), folder)
     return folder
 
 
 @pytest.fixture(scope="module")
 def figures():
-    return render.figures(*example())
+    return render.figures(example())
 
 
 class Page(HTMLParser):
@@ -51,7 +51,7 @@ def page(written):
 
 @pytest.mark.slow  # every figure once more
 def test_all_files_have_the_same_bytes_when_written_again(written, tmp_path):
-    render.write_report(*example(), tmp_path)
+    render.write_report(example(), tmp_path)
     files = sorted(path.relative_to(written) for path in written.rglob("*") if path.is_file())
     assert files == sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file())
     assert [path for path in files if (written / path).read_bytes() != (tmp_path / path).read_bytes()] == []
@@ -89,7 +89,7 @@ def test_a_figure_names_the_models_whose_lines_or_symbols_it_shows(figures):
 def test_curves_by_updates_are_left_out_where_they_repeat_those_by_epoch(figures):
     made = example()
     same = made.tables._replace(comparison=made.tables.comparison.assign(updates=7))
-    found = render.figures(*made._replace(tables=same))
+    found = render.figures(made._replace(tables=same))
     assert len(figures["study-curves"].live) == 4 and len(found["study-curves"].live) == 2
 
 
@@ -107,11 +107,10 @@ def test_markdown_and_page_make_nothing_of_params_yaml_live(written, page):
 
 
 def test_html_in_the_texts_stays_text(figures):
-    contents = example().contents
-    contents = contents._replace(
+    contents = example()._replace(
         title="<img src=x> and <b>bold</b>", network="<picture><img src=y></picture>"
     )
-    page = Page(render.report_page(contents, figures, ["model_0"]))
+    page = Page(render.report_page(contents, figures))
     assert "img" not in page.tags and "picture" not in page.tags and "<b>bold</b>" in page.text
 
 
@@ -129,9 +128,9 @@ def test_anchors_are_those_of_github():
 
 
 def test_a_picture_has_both_themes_and_its_words_escaped(figures):
-    html = render.picture(figures["sweep"])
-    assert 'srcset="figures/sweep-dark.svg"' in html and 'src="figures/sweep.svg"' in html
-    assert 'alt="Title of &quot;sweep&quot; &lt;i&gt;"' in html
+    html = render.picture(figures["samples"])
+    assert 'srcset="figures/samples-dark.svg"' in html and 'src="figures/samples.svg"' in html
+    assert "Dress &lt;b&gt;, &quot;Coat&quot;" in html
 
 
 def test_the_page_may_load_nothing_from_a_network(written):
@@ -155,8 +154,7 @@ def test_data_of_the_page_is_strict_json(written):
 def test_long_names_of_models_do_not_widen_a_figure(written, tmp_path):
     made = example()
     long = {name: name + "x" * 57 for name in made.params.models}
-    contents = made.contents._replace(labels={name: long[name] for name in made.contents.labels})
-    figures = render.figures(*made._replace(contents=contents))
+    figures = render.figures(made._replace(labels=long))
     render.write_figures(tmp_path, [figures["study-curves"]], list(made.params.models))
     assert svg_widths(tmp_path)["study-curves.svg"] < svg_widths(written / "figures")["study-curves.svg"] + 80
     assert long["model_1"] in (tmp_path / "study-curves.svg").read_text()
@@ -168,7 +166,7 @@ def test_the_sweep_of_two_optimizers_names_the_models_of_both(tmp_path):
     comparison.loc[comparison.model == "model_1", "optimizer"] = "adam"
     sweep = pd.concat([sweep, sweep.iloc[:3].assign(optimizer="adam")])
     made = made._replace(tables=made.tables._replace(sweep=sweep))
-    render.write_figures(tmp_path, [render.figures(*made)["sweep"]], list(made.params.models))
+    render.write_figures(tmp_path, [render.figures(made)["sweep"]], list(made.params.models))
     picture = (tmp_path / "sweep.svg").read_text()
     for words in (
         "Validation accuracy in %, sgd",
@@ -180,7 +178,7 @@ def test_the_sweep_of_two_optimizers_names_the_models_of_both(tmp_path):
 
 def test_a_study_without_trajectories_says_so():
     made = example(models=1)
-    figures = render.figures(*made)
-    assert "No trajectories are drawn" not in render.report_markdown(made.contents, figures)
+    figures = render.figures(made)
+    assert "No trajectories are drawn" not in render.report_markdown(made, figures)
     del figures["study-trajectories"]
-    assert "No trajectories are drawn" in render.report_markdown(made.contents, figures)
+    assert "No trajectories are drawn" in render.report_markdown(made, figures)

@@ -8,7 +8,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from descent.metrics import FINAL_METRICS
-from descent.report import captions, sentences, tables
+from descent.report import captions, render, sentences, tables
 from descent.report.tables import DIFFERENCES, Tables
 from tests.support.results import OUTCOMES, SWEEP, make_params, noise_dataset, sweep_table, write_model
 
@@ -398,12 +398,11 @@ def test_title_follows_the_studies():
 
 def test_study_table_has_the_settings_that_vary():
     found = sentences.study_table(study(batch_size=[8, 1000], validation_accuracy_std=[0.002, np.nan]))
-    cells = [dict(zip(found.headings, row, strict=True)) for row in found.rows]
-    assert [row["batch size"] for row in cells] == ["8", "1,000 (full)"] and "learning rate" not in cells[0]
-    assert [row["validation accuracy"] for row in cells] == ["95.00 ± 0.20\xa0%", "90.00\xa0%"]
-    assert "activation relu and learning rate 0.01" in found.note
+    assert list(found["batch size"]) == ["8", "1,000 (full)"] and "learning rate" not in found
+    assert list(found["validation accuracy"]) == ["95.00 ± 0.20\xa0%", "90.00\xa0%"]
+    assert "activation relu and learning rate 0.01" in sentences.table_note(study())
     lost = sentences.study_table(study(train_loss_mean=[0.1, np.nan]))
-    assert lost.rows[1][lost.headings.index("training loss")] == "not finite"
+    assert lost["training loss"][1] == "not finite"
 
 
 def test_terminal_has_a_table_of_at_most_78_columns_with_the_answer_above():
@@ -440,15 +439,15 @@ def test_scaling_text_follows_the_exponent():
 
 def test_sweep_caption_names_the_optimizer_of_the_best_cell_where_there_are_several():
     sweep = sweep_table({(8, 0.1): 0.9, (32, 0.1): 0.8})
-    assert "90.00\xa0%, at batch size 8" in captions.sweep_caption(sweep).text
+    assert "90.00\xa0%, at batch size 8" in captions.sweep(sweep).text
     several = pd.concat([sweep, sweep.assign(optimizer="adam", validation_accuracy=[0.7, 0.95])])
-    assert "95.00\xa0%, with adam at batch size 32" in captions.sweep_caption(several).text
+    assert "95.00\xa0%, with adam at batch size 32" in captions.sweep(several).text
 
 
 def test_sweep_caption_says_that_cells_were_not_tried():
     sweep = sweep_table({(8, 0.1): 0.9, (8, 1.0): 0.9, (32, 0.1): 0.8})
-    assert "Empty cells" in captions.sweep_caption(sweep).text
-    assert "Empty cells" not in captions.sweep_caption(sweep[:2]).text
+    assert "Empty cells" in captions.sweep(sweep).text
+    assert "Empty cells" not in captions.sweep(sweep[:2]).text
 
 
 def test_batch_sizes_without_a_part_in_the_scaling_law_are_named_with_the_reason():
@@ -485,7 +484,7 @@ def whole(folder, models, statuses, **params):
 
 def everything(contents):
     texts = [contents.title, contents.network, *contents.introduction]
-    texts += [text for caption in contents.captions.values() for text in caption]
+    texts += [text for figure in render.figures(contents).values() for text in figure.caption]
     for answer in contents.answers:
         texts += [answer.question, answer.headline, *answer.evidence, *answer.reasons, *answer.limits]
     return texts
@@ -508,10 +507,12 @@ def test_forty_models_in_one_study_and_none_in_another(tmp_path):
     found = whole(tmp_path, models | {"loose": {"activation": "tanh"}}, statuses | {"loose": "learned"},
                   studies={"a": {"question": "Which *rate*?", "models": list(models)}})  # fmt: skip
     [answer] = found.answers
-    assert len(answer.reasons) == 41 - len(answer.models) and found.method["unused"] == ["loose"]
+    assert len(answer.reasons) == 41 - len(answer.models)
     assert answer.question == r"Which \*rate\*?"
-    names = ["a-curves", "a-movement", "a-trajectories", "sweep", f"{answer.models[0]}-mistakes"]
-    assert list(found.captions) == names
+    names = ["samples", "a-curves", "a-movement", "a-trajectories", "sweep", f"{answer.models[0]}-mistakes"]
+    figures = render.figures(found)
+    assert list(figures) == names
+    assert "trained but not compared: `loose`.\n" in render.report_markdown(found, figures)
 
 
 def test_every_text_is_markdown_that_shows_the_models_names(tmp_path):
@@ -524,7 +525,7 @@ def test_every_text_is_markdown_that_shows_the_models_names(tmp_path):
 
 def test_different_networks_have_a_note_in_place_of_trajectories(tmp_path):
     found = whole(tmp_path, {"a": {}, "b": {"hidden_layers": []}}, {"a": "learned", "b": "learned"})
-    assert "a-trajectories" not in found.captions
+    assert "a-trajectories" not in render.figures(found)
     assert "several shapes" in found.network and "hidden layers" in found.title
 
 
@@ -540,26 +541,26 @@ def test_network_counts_layers_runs_and_updates():
 def test_captions_define_once_and_compare_updates_where_these_differ(batch_size, tmp_path):
     models = {"a": {}, "b": {"batch_size": batch_size, "learning_rate": 0.1}, "c": {"learning_rate": 0.2}}
     studies = {"one": {"question": "?", "models": ["a", "b"]}, "two": {"question": "?", "models": ["a", "c"]}}
-    captions = whole(tmp_path, models, dict.fromkeys(models, "learned"), studies=studies).captions
-    assert ("equally many updates" in captions["one-curves"].text) == (batch_size == 4)
-    assert ["Euclidean" in captions[f"{study}-movement"].text for study in studies] == [True, False]
-    assert len([name for name in captions if name.endswith("-mistakes")]) == 1
+    figures = render.figures(whole(tmp_path, models, dict.fromkeys(models, "learned"), studies=studies))
+    assert ("equally many updates" in figures["one-curves"].caption.text) == (batch_size == 4)
+    assert ["Euclidean" in figures[f"{study}-movement"].caption.text for study in studies] == [True, False]
+    assert len([name for name in figures if name.endswith("-mistakes")]) == 1
 
 
 @pytest.mark.parametrize(("x", "words"), [(0.1, True), (2.0, False)])
 def test_trajectory_that_stays_at_the_start_is_named(x, words):
     ends = pd.DataFrame({"model": ["a", "b"], "epoch": 3, "x": [5.0, x], "y": 0.0, "explained": 0.5})
-    text = captions.trajectories_caption(study(), ends, 0).text
+    text = captions.trajectories(study(), ends, 0).text
     assert ("`b` hardly leaves the ring" in text) == words and "`a` hardly" not in text
     assert "explains 50.0\xa0% of" in text
-    still = captions.trajectories_caption(study(), ends.assign(x=0.0, explained=np.nan), 0).text
+    still = captions.trajectories(study(), ends.assign(x=0.0, explained=np.nan), 0).text
     assert "hardly" not in still and "explains" not in still
 
 
 def test_mistakes_caption_names_classes():
     matrix = pd.DataFrame({"true": [0, 0, 1, 1], "predicted": [0, 1, 0, 1], "images": [5, 1, 3, 6]})
     named = noise_dataset()._replace(class_names=("T-shirt", "Coat"))
-    found = captions.mistakes_caption("m", 0, matrix, named)
+    found = captions.mistakes("m", 0, matrix, named)
     assert "misclassifies 4 of 15" in found.text and r"3 times, Coat is classified as T\-shirt" in found.text
-    right = captions.mistakes_caption("m", 0, matrix[matrix.true == matrix.predicted], named)
+    right = captions.mistakes("m", 0, matrix[matrix.true == matrix.predicted], named)
     assert "all 11 test images" in right.text
