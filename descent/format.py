@@ -52,17 +52,14 @@ def points(share: float) -> str:
 def rate(value: float) -> str:
     """Format a setting such as a learning rate, with all the digits that params.yaml gives it."""
     if value == 0 or 1e-4 <= abs(value) < 1e6:
-        return f"{value:,.10g}" if value >= 1000 else f"{value:.10g}"
-    return _power_of_ten(f"{value:.6e}")
+        return f"{value:,.10g}"
+    return _power_of_ten(f"{value:.9e}")
 
 
 def _power_of_ten(text: str) -> str:
-    mantissa, exponent = text.split("e")
-    mantissa, power = (
-        f"{float(mantissa):g}".replace("-", MINUS),
-        "10" + str(int(exponent)).translate(TO_SUPERSCRIPTS),
-    )
-    return power if mantissa == "1" else f"{mantissa}{NBSP}×{NBSP}{power}"
+    mantissa, exponent = map(float, text.split("e"))
+    power = "10" + f"{exponent:.0f}".translate(TO_SUPERSCRIPTS)
+    return power if mantissa == 1 else f"{mantissa:.10g}{NBSP}×{NBSP}{power}".replace("-", MINUS)
 
 
 def p_value(p: float) -> str:

@@ -246,7 +246,7 @@ def step_sizes_explain(rows: pd.DataFrame, winner: pd.Series, sweep: pd.DataFram
 
     None if there is nothing of this to say.
     """
-    best_rate, better = winner.learning_rate, _better_in_sweep(winner, sweep)
+    best_rate = winner.learning_rate
     large = rows[(rows.learning_rate > best_rate) & rows.status.isin(landscape.EXCLUDED)]
     small = rows[(rows.learning_rate < best_rate) & rows.status.isin(("stalled", "undertrained"))]
 
@@ -263,18 +263,11 @@ def step_sizes_explain(rows: pd.DataFrame, winner: pd.Series, sweep: pd.DataFram
         shorter = times(best_rate / least)
         text += f"{named(small, 'small')}with steps {shorter} times shorter than at {rate(best_rate)}, "
         text += f"{rate(least)} would need about {shorter} times as many updates."
-    if better:
-        text += f" The sweep finds a better one at batch size {count(winner.batch_size)}: {rate(better)}."
+    tried = sweep[(sweep[ROW] == winner[ROW]).all(axis=1)]
+    better = best_rates(tried).learning_rate
+    if best_rate in set(tried.learning_rate) and any(better != best_rate):
+        text += f" The sweep finds a better one at batch size {count(winner.batch_size)}: {rate(*better)}."
     return f"Of these learning rates, {rate(best_rate)} performs best.{text}" if text else None
-
-
-def _better_in_sweep(winner: pd.Series, sweep: pd.DataFrame) -> float | None:
-    """Return the best learning rate of the model's row in the sweep, where the model's is another of them."""
-    row = sweep[(sweep.optimizer == winner.optimizer) & (sweep.batch_size == winner.batch_size)]
-    found = best_rates(row).learning_rate
-    if winner.learning_rate not in set(row.learning_rate) or found.empty:
-        return None
-    return None if found.iloc[0] == winner.learning_rate else found.iloc[0]
 
 
 def best_rates_explain(rows: pd.DataFrame) -> str:
@@ -284,8 +277,7 @@ def best_rates_explain(rows: pd.DataFrame) -> str:
     behind = rows[~rows.model.isin(first.model)]
 
     def accuracies(part: pd.DataFrame) -> str:
-        low, high = part.validation_accuracy_mean.min(), part.validation_accuracy_mean.max()
-        return percent(low, 1) if len(part) == 1 else percent_range(low, high, 1)
+        return percent_range(part.validation_accuracy_mean.min(), part.validation_accuracy_mean.max(), 1)
 
     values = listed(setting_texts(first, name))
     rates = "with the learning rate that the sweep finds best for each"
@@ -314,13 +306,8 @@ def best_rates_explain(rows: pd.DataFrame) -> str:
 
 def at_best_rates(rows: pd.DataFrame, sweep: pd.DataFrame) -> bool:
     """Return whether each model has the learning rate that is best in the sweep for its other settings."""
-    if "learning_rate" not in varying(rows):
-        return False
-    keys = [*ROW, "learning_rate"]
-    chosen, found = (
-        set(table[keys].itertuples(index=False, name=None)) for table in (best_rates(sweep), rows)
-    )
-    return found <= chosen
+    chosen = rows.merge(best_rates(sweep), on=[*ROW, "learning_rate"])
+    return "learning_rate" in varying(rows) and len(chosen) == len(rows)
 
 
 # The answer to a study
@@ -388,18 +375,14 @@ def evidence(rows: pd.DataFrame, winner: pd.Series, differences: pd.DataFrame) -
         f"The runner-up is `{other.model}` ({settings_text(other, shown_settings(rows))}{status}) with "
         f"{percent(other.validation_accuracy_mean)}, {gap} percentage points behind."
     )
-    return [spread, lead, over_seeds(first), over_images(first), *_bound_of_a_tie(rows, differences)]
-
-
-def _bound_of_a_tie(rows: pd.DataFrame, differences: pd.DataFrame) -> list[str]:
-    """Say how far apart models that tie may be."""
-    behind = differences.difference_high[differences.other.isin(tied(rows).model)].max()
-    if not behind > 0:
-        return []
-    return [
-        "A tie does not prove that models are equal. Of those that tie, none is behind by more than "
-        f"{points(behind)} percentage points (95 % confidence, for each by itself)."
-    ]
+    found = [spread, lead, over_seeds(first), over_images(first)]
+    most = differences.difference_high[differences.other.isin(tied(rows).model)].max()
+    if most > 0:
+        found.append(
+            "A tie does not prove that models are equal. Of those that tie, none is behind by more than "
+            f"{points(most)} percentage points (95 % confidence, for each by itself)."
+        )
+    return found
 
 
 def over_seeds(row: pd.Series) -> str:
