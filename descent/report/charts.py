@@ -48,12 +48,7 @@ MAX_NUMBERED_CLASSES = 20
 """With more classes the cells of a confusion matrix are too small for numbers."""
 
 
-def cycled(values: Sequence[Any], names: Sequence[str]) -> list[Any]:
-    """Return one of `values` for each of `names`, starting over when they run out."""
-    return [values[place % len(values)] for place in range(len(names))]
-
-
-def theme(name: str, models: Sequence[str]) -> dict[str, Any]:
+def theme(name: str) -> dict[str, Any]:
     """Return the Vega-Lite configuration of the theme `light` or `dark`."""
     look = THEMES[name]
     ink, faint, paper = look["ink"], look["faint"], look["paper"]
@@ -80,11 +75,7 @@ def theme(name: str, models: Sequence[str]) -> dict[str, Any]:
             "diagonal": {"color": look["diagonal"]},
             "guessing": {"color": faint},
         },
-        "range": {
-            "category": cycled(look["model"], models),
-            "ramp": look["surface"],
-            "heatmap": look["mistakes"],
-        },
+        "range": {"category": look["model"], "ramp": look["surface"], "heatmap": look["mistakes"]},
     }
 
 
@@ -92,7 +83,8 @@ class Models(NamedTuple):
     """The models of a chart.
 
     Attributes:
-        names: All models of params.yaml; a model's place decides its colour, dash and shape.
+        names: All models of params.yaml; a model's place decides its colour, dash and shape. Vega starts
+            over where they run out.
         labels: What the legend calls each model that is drawn.
         live: Whether the chart is for the page, which has a legend of its own.
         legend_width: The legend wraps at this width in pixels, so that it does not widen a figure.
@@ -105,9 +97,7 @@ class Models(NamedTuple):
 
     def encode(self, channel: type, values: Sequence[Any] | None = None) -> Any:
         """Encode the model as a colour of the theme, or as one of `values`: dashes, shapes."""
-        scale = alt.Scale(domain=list(self.names))
-        if values is not None:
-            scale.range = cycled(values, self.names)
+        scale = alt.Scale(domain=list(self.names), range=alt.Undefined if values is None else list(values))
         return channel("model:N", scale=scale, legend=self._legend())
 
     def _legend(self) -> alt.Legend | None:
@@ -177,7 +167,10 @@ def learning_curve(
         middle, low, high = ends = [f"{end}_error" for end in ends]
         table[ends] = errors
         guessing = None if guessing is None else 1 - guessing
-        y = {"title": "accuracy (log scale of the error)", **_log_axis(errors.stack(), _accuracy)}
+        y = {
+            "title": "accuracy (log scale of the error)",
+            **_log_axis(errors.stack(), lambda error: f"{100 * (1 - error):.6g} %"),
+        }
         y["scale"].reverse = True
     base = alt.Chart(table).encode(x=alt.X(f"{by}:Q", **x), color=models.encode(alt.Color))
     lines = base.encode(y=alt.Y(f"{middle}:Q", **y))
@@ -236,15 +229,9 @@ def seed_range(history: pd.DataFrame, metric: Metric) -> pd.DataFrame:
     return table
 
 
-def _round(value: float) -> str:
-    return number(value, 1)
-
-
-def _accuracy(error: float) -> str:
-    return f"{100 * (1 - error):.6g} %"
-
-
-def _log_axis(values: pd.Series, name: Callable[[float], str] = _round) -> dict[str, Any]:
+def _log_axis(
+    values: pd.Series, name: Callable[[float], str] = lambda tick: number(tick, 1)
+) -> dict[str, Any]:
     """Return scale and axis of positive values, with ticks at powers of ten, and between if they span few."""
     values = values[np.isfinite(values) & (values > 0)]
     low, high = (values.min(), values.max()) if len(values) else (1.0, 10.0)
@@ -339,9 +326,12 @@ def sweep_heat_map(cells: pd.DataFrame, comparison: pd.DataFrame, models: Models
     )
     base = _heat_map(cells.drop(columns="models"), *axes, tooltip)
     failed, learned = base.transform_filter("datum.sign"), base.transform_filter("!datum.sign")
-    error = alt.Scale(type="log", scheme="viridis", reverse=True, domain=_error_domain(cells), clamp=True)
+    low, high = domain = _error_domain(cells)
+    error = alt.Scale(type="log", scheme="viridis", reverse=True, domain=domain, clamp=True)
     fits = alt.expr(f"min(12, 0.36 * width / {len(columns)})")
-    contrast = alt.when("datum.bright").then(alt.value("#000000")).otherwise(alt.value("#ffffff"))
+    # Beyond this share of viridis, black has more contrast than white.
+    bright = f"datum.error < {high * (low / high) ** 0.45}"
+    contrast = alt.when(bright).then(alt.value("#000000")).otherwise(alt.value("#ffffff"))
     layers = [
         failed.mark_rect(style="empty"),
         failed.mark_text().encode(text="sign:N"),
@@ -375,7 +365,7 @@ def _described(cells: pd.DataFrame, comparison: pd.DataFrame) -> pd.DataFrame:
     by = ["optimizer", "batch_size", "learning_rate"]
     models = comparison.drop_duplicates("model").groupby(by).model.agg(list).rename("models")
     cells = cells.join(models, on=by)
-    cells = cells.assign(
+    return cells.assign(
         size=cells.batch_size.map(count),
         rate=cells.learning_rate.map(rate),
         names=[", ".join(found) if isinstance(found, list) else "–" for found in cells.models],
@@ -383,9 +373,6 @@ def _described(cells: pd.DataFrame, comparison: pd.DataFrame) -> pd.DataFrame:
         sign=[STATUS_SIGNS.get(status, "") for status in cells.status],
         words=[f"{100 * accuracy:.1f}" for accuracy in cells.validation_accuracy],
     )
-    low, high = np.log(_error_domain(cells))
-    # Above this share of viridis, black has more contrast than white.
-    return cells.assign(bright=(high - np.log(cells.error.clip(lower=1e-9))) / (high - low) > 0.45)
 
 
 def _error_domain(cells: pd.DataFrame) -> list[float]:
@@ -442,8 +429,7 @@ def confusion_matrix(table: pd.DataFrame, classes: Sequence[str]) -> alt.LayerCh
 
 def _with_names(table: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
     """Replace the classes of a table by their names."""
-    names = {side: [classes[label] for label in table[side]] for side in ("true", "predicted")}
-    return table.assign(**names)
+    return table.assign(**table[["true", "predicted"]].map(lambda label: classes[label]))
 
 
 def worst_mistakes(table: pd.DataFrame, images: np.ndarray, classes: Sequence[str]) -> alt.LayerChart:

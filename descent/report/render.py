@@ -83,7 +83,7 @@ class Figure(NamedTuple):
 def write_report(contents: Contents, folder: Path = paths.REPORTS) -> None:
     """Write figures/, report.md and report.html."""
     found = figures(contents)
-    write_figures(folder / paths.FIGURES.name, found.values(), list(contents.params.models))
+    write_figures(folder / paths.FIGURES.name, found.values())
     write_text(folder / "report.md", report_markdown(contents, found))
     write_text(folder / "report.html", report_page(contents, found))
 
@@ -177,7 +177,7 @@ def specification(chart: alt.LayerChart) -> Spec:
         return chart.to_dict(validate=False)
 
 
-def svg(parts: Sequence[Spec], theme: str, models: Sequence[str], columns: int = 1) -> str:
+def svg(parts: Sequence[Spec], theme: str, columns: int = 1) -> str:
     """Draw charts as SVG; with vl-convert's fonts every machine draws the same bytes."""
     spec = {
         "$schema": parts[0]["$schema"],
@@ -186,7 +186,7 @@ def svg(parts: Sequence[Spec], theme: str, models: Sequence[str], columns: int =
         "columns": columns,
         "spacing": 24,
     }
-    drawn = vl_convert.vegalite_to_svg(spec, config=charts.theme(theme, models))
+    drawn = vl_convert.vegalite_to_svg(spec, config=charts.theme(theme))
     # Vega numbers clip paths and gradients through all charts of a process: here each file counts its own.
     names: dict[str, str] = {}
 
@@ -203,13 +203,13 @@ def _without_width_signal(part: Spec) -> Spec:
     return json.loads(expression.sub(lambda found: re.sub(r"\bwidth\b", str(part["width"]), found[0]), text))
 
 
-def write_figures(folder: Path, found: Iterable[Figure], models: Sequence[str]) -> None:
+def write_figures(folder: Path, found: Iterable[Figure]) -> None:
     """Write `<name>.svg` and `<name>-dark.svg` of each figure; remove those of figures that are gone."""
     written = set()
     for figure in found:
         for theme, ending in zip(THEMES, (".svg", "-dark.svg"), strict=True):
             written.add(figure.name + ending)
-            write_text(folder / (figure.name + ending), svg(figure.still, theme, models, figure.columns))
+            write_text(folder / (figure.name + ending), svg(figure.still, theme, figure.columns))
     for path in folder.glob("*.svg"):
         if path.name not in written:
             path.unlink()
@@ -291,7 +291,7 @@ def report_page(contents: Contents, found: Mapping[str, Figure]) -> str:
         style=Markup(colors.css_colors() + style),
         script=Markup(vl_convert.javascript_bundle(script)),
         # On the page, text is measured in the font that is there: no spare room is needed.
-        themes={theme: charts.theme(theme, models) | {"padding": 4} for theme in THEMES},
+        themes={theme: charts.theme(theme) | {"padding": 4} for theme in THEMES},
         specs={
             f"{figure.name}-{place}": spec | {"title": "", "description": figure.alternative}
             for figure in found.values()

@@ -33,7 +33,13 @@ def test_number_has_so_many_significant_digits(value, digits, text):
 
 @pytest.mark.parametrize(
     ("rate", "text"),
-    [(0.01, "0.01"), (100, "100"), (1e-7, "10⁻⁷"), (1.2345678e-6, "1.2345678\xa0×\xa010⁻⁶"), (0.0123456, "0.0123456")],
+    [
+        (0.01, "0.01"),
+        (100, "100"),
+        (1e-7, "10⁻⁷"),
+        (1.2345678e-6, "1.2345678\xa0×\xa010⁻⁶"),
+        (0.0123456, "0.0123456"),
+    ],
 )
 def test_rate_keeps_the_digits_of_params_yaml(rate, text):
     assert format.rate(rate) == text

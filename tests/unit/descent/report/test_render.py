@@ -59,7 +59,7 @@ def test_all_files_have_the_same_bytes_when_written_again(written, tmp_path):
 
 def test_a_figure_has_a_light_and_a_dark_file_and_old_ones_are_removed(figures, tmp_path):
     (tmp_path / "gone.svg").touch()
-    render.write_figures(tmp_path, [figures["samples"]], ["model_0"])
+    render.write_figures(tmp_path, [figures["samples"]])
     assert {path.name for path in tmp_path.iterdir()} == {"samples.svg", "samples-dark.svg"}
 
 
@@ -155,7 +155,7 @@ def test_long_names_of_models_do_not_widen_a_figure(written, tmp_path):
     made = example()
     long = {name: name + "x" * 57 for name in made.params.models}
     figures = render.figures(made._replace(labels=long))
-    render.write_figures(tmp_path, [figures["study-curves"]], list(made.params.models))
+    render.write_figures(tmp_path, [figures["study-curves"]])
     assert svg_widths(tmp_path)["study-curves.svg"] < svg_widths(written / "figures")["study-curves.svg"] + 80
     assert long["model_1"] in (tmp_path / "study-curves.svg").read_text()
 
@@ -166,7 +166,7 @@ def test_the_sweep_of_two_optimizers_names_the_models_of_both(tmp_path):
     comparison.loc[comparison.model == "model_1", "optimizer"] = "adam"
     sweep = pd.concat([sweep, sweep.iloc[:3].assign(optimizer="adam")])
     made = made._replace(tables=made.tables._replace(sweep=sweep))
-    render.write_figures(tmp_path, [render.figures(made)["sweep"]], list(made.params.models))
+    render.write_figures(tmp_path, [render.figures(made)["sweep"]])
     picture = (tmp_path / "sweep.svg").read_text()
     for words in (
         "Validation accuracy in %, sgd",
