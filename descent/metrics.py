@@ -10,20 +10,21 @@ class Metric(NamedTuple):
         key: Its name in history.csv, metrics.json and MLflow.
         title: Its name for readers.
         axis: The label of an axis, with the unit.
-        scale: `log` for positive numbers of any size, `share` for numbers from 0 to 1.
+        scale: What is drawn on a logarithmic axis: `log` for the number itself, which is positive, `error`
+            for one minus the number, which is an accuracy.
     """
 
     key: str
     title: str
     axis: str
-    scale: Literal["log", "share"]
+    scale: Literal["log", "error"]
 
 
 EPOCH_METRICS = (
     Metric("train_loss", "Training loss", "cross-entropy per image (log scale)", "log"),
-    Metric("train_accuracy", "Training accuracy", "correctly classified images", "share"),
+    Metric("train_accuracy", "Training accuracy", "accuracy (log scale of the error)", "error"),
     Metric("validation_loss", "Validation loss", "cross-entropy per image (log scale)", "log"),
-    Metric("validation_accuracy", "Validation accuracy", "correctly classified images", "share"),
+    Metric("validation_accuracy", "Validation accuracy", "accuracy (log scale of the error)", "error"),
     Metric("gradient_norm", "Gradient norm", "norm of the gradient (log scale)", "log"),
     Metric("distance", "Distance from the start", "distance of all weights (log scale)", "log"),
     Metric("weight_norm", "Weight norm", "norm of all weights (log scale)", "log"),
@@ -32,7 +33,7 @@ EPOCH_METRICS = (
 
 TEST_METRICS = (
     Metric("test_loss", "Test loss", "cross-entropy per image (log scale)", "log"),
-    Metric("test_accuracy", "Test accuracy", "correctly classified images", "share"),
+    Metric("test_accuracy", "Test accuracy", "accuracy (log scale of the error)", "error"),
 )
 """Measured once, at the end of a run; never used to select anything."""
 

@@ -148,8 +148,8 @@ def learning_curve(
 ) -> alt.LayerChart:
     """Chart a metric by epoch or by updates: the median of the seeds, and their range as a band.
 
-    `guessing` is the value of a network that guesses: a dotted line. An axis of a share is logarithmic in the
-    error, which separates 97 from 98 % as clearly as 30 from 55 %.
+    `guessing` is the value of a network that guesses: a dotted line. The axis of an accuracy is logarithmic
+    in the error, which separates 97 from 98 % as clearly as 30 from 55 %.
     """
     table = seed_range(history[history.model.isin(list(models.labels))], metric)
     x = {"scale": alt.Scale(domain=[0, max(1, int(table.epoch.max()))], nice=False, padding=6)}
@@ -159,7 +159,7 @@ def learning_curve(
         x = {"title": "updates (log scale)", **_log_axis(table.updates)}
     middle, low, high = ends = ["median", "lowest", "highest"]
     if metric.scale == "log":
-        y = {"title": metric.axis, **_log_axis(table[ends].stack())}
+        axis = _log_axis(table[ends].stack())
     else:
         errors = (1 - table[ends]).round(9)
         least = errors.where(errors > 0).min().min()
@@ -167,11 +167,9 @@ def learning_curve(
         middle, low, high = ends = [f"{end}_error" for end in ends]
         table[ends] = errors
         guessing = None if guessing is None else 1 - guessing
-        y = {
-            "title": "accuracy (log scale of the error)",
-            **_log_axis(errors.stack(), lambda error: f"{100 * (1 - error):.6g} %"),
-        }
-        y["scale"].reverse = True
+        axis = _log_axis(errors.stack(), lambda error: f"{100 * (1 - error):.6g} %")
+        axis["scale"].reverse = True
+    y = {"title": metric.axis, **axis}
     base = alt.Chart(table).encode(x=alt.X(f"{by}:Q", **x), color=models.encode(alt.Color))
     lines = base.encode(y=alt.Y(f"{middle}:Q", **y))
     marked, lost = (lines.transform_filter(f"datum.{name}") for name in ("marked", "not_finite_after"))
