@@ -32,29 +32,15 @@ class Caption(NamedTuple):
     text: str
 
 
-def curves(rows: pd.DataFrame, first: bool) -> Caption:
-    """Describe the learning curves of a study; those of the first one explain the axis."""
-    text = ""
-    if rows.updates.nunique() > 1:
-        text += "Above, models are compared after equally many epochs, below after equally many updates. "
-    if first:
-        text += (
-            "The axis of the accuracy is logarithmic in the error, so that 90 % and 99 % are as far apart as "
-            "0 % and 90 %. "
-        )
-    return Caption("Learning curves", text + _lines(rows))
+def curves(rows: pd.DataFrame) -> Caption:
+    """Describe the learning curves of a study."""
+    below = "Above, models are compared after equally many epochs, below after equally many updates. "
+    return Caption("Learning curves", below * (rows.updates.nunique() > 1) + _lines(rows))
 
 
-def movement(rows: pd.DataFrame, first: bool) -> Caption:
-    """Describe the charts of how the weights of a study's models move; those of the first one define it."""
-    text = ""
-    if first:
-        text = (
-            "The gradient norm is the slope of the training loss where the weights are. The distance is the "
-            "Euclidean distance of all weights from their initial values; a logarithmic scale has no place "
-            "for its 0 at the start. "
-        )
-    return Caption("Gradient norm and distance from the start", text + _lines(rows))
+def movement(rows: pd.DataFrame) -> Caption:
+    """Describe the charts of how the weights of a study's models move."""
+    return Caption("Gradient norm and distance from the start", _lines(rows))
 
 
 def _lines(rows: pd.DataFrame) -> str:

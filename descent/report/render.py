@@ -95,7 +95,7 @@ def figures(contents: Contents) -> dict[str, Figure]:
     samples = [specification(charts.sample_images(*dataset.train, dataset.class_names))]
     found = [Figure("samples", Caption("", f"A training image of each class{names}."), samples, samples)]
     for study, rows in contents.tables.comparison.groupby("study", sort=False):
-        found += _study_figures(contents, study, rows, explain=len(found) == 1)
+        found += _study_figures(contents, study, rows)
     found += [_sweep_figure(contents), *_mistakes_figure(contents)]
     return {figure.name: figure for figure in found}
 
@@ -108,7 +108,7 @@ def _figure(
     return Figure(name, caption, list(still), list(live))
 
 
-def _study_figures(contents: Contents, study: str, rows: pd.DataFrame, explain: bool) -> Iterator[Figure]:
+def _study_figures(contents: Contents, study: str, rows: pd.DataFrame) -> Iterator[Figure]:
     """Make a study's curves and, if there is a loss surface, its trajectories."""
     tables, classes = contents.tables, contents.dataset.classes
     trajectories, surface = (table[table.study == study] for table in (tables.trajectories, tables.surface))
@@ -128,8 +128,8 @@ def _study_figures(contents: Contents, study: str, rows: pd.DataFrame, explain: 
     def paths_on_the_surface(models: Models) -> Iterator[alt.LayerChart]:
         yield charts.trajectories(trajectories, surface, models)
 
-    yield _figure(f"{study}-curves", captions.curves(rows, explain), models, curves)
-    yield _figure(f"{study}-movement", captions.movement(rows, explain), models, movement)
+    yield _figure(f"{study}-curves", captions.curves(rows), models, curves)
+    yield _figure(f"{study}-movement", captions.movement(rows), models, movement)
     if len(surface):
         caption = captions.trajectories(rows, trajectories, contents.params.seeds(rows.model.iloc[0])[0])
         yield _figure(f"{study}-trajectories", caption, models, paths_on_the_surface)
