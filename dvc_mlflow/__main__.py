@@ -1,7 +1,6 @@
 """Mirror a DVC repository into MLflow: `dvc-mlflow sync | check | trace | ui | server`."""
 
 import argparse
-import multiprocessing
 import os
 import signal
 import sys
@@ -48,8 +47,6 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _leave(code: int) -> NoReturn:
     """Exit at once, without waiting for threads that a server keeps waiting."""
-    for child in multiprocessing.active_children():
-        child.kill()
     sys.stdout.flush()
     os._exit(code)
 

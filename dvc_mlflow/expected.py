@@ -83,20 +83,23 @@ class Expectation:
     committed: bool
 
 
-def read_each(
-    place: provenance.Place, revisions: list[str | None], folder: Path
-) -> list[Expectation | Unusable]:
-    """Read what MLflow should show at each revision, None for the working tree, or why it cannot be read.
+def read(place: provenance.Place, revision: str | None, folder: Path) -> Expectation:
+    """Read what MLflow should show at a revision, None for the working tree.
 
-    `folder` takes the files of revisions.
+    Args:
+        place: The repository.
+        revision: A commit, branch, tag or DVC experiment.
+        folder: Takes the files of a revision.
+
+    Raises:
+        Unusable: It cannot be read, for whatever reason.
     """
-    found: list[Expectation | Unusable] = []
-    for number, one in enumerate(revisions):
-        try:
-            found.append(_read(place, one, folder / str(number)))
-        except Exception as error:  # not every one can be passed to another process
-            found.append(error if isinstance(error, Unusable) else Unusable(in_a_line(error)))
-    return found
+    try:
+        return _read(place, revision, folder)
+    except Unusable:
+        raise
+    except Exception as error:  # DVC's own, git's, those of its remotes
+        raise Unusable(in_a_line(error)) from None
 
 
 def _read(place: provenance.Place, revision: str | None, folder: Path) -> Expectation:

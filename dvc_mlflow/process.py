@@ -1,6 +1,5 @@
 """Processes: their fingerprints, locks between them, signals, and a deadline for what a server may take."""
 
-import multiprocessing
 import os
 import resource
 import signal
@@ -12,11 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import psutil
-
-from dvc_mlflow.errors import Unusable, in_a_line
 
 REQUEST_S = 45
 """Seconds after which a tracking store that has not answered is given up."""
@@ -87,7 +83,7 @@ def file_lock(path: Path) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path, mode=0o666 & ~umask())
+    lock = FileLock(path)
     try:
         lock.acquire(timeout=NOTICE_S)
     except Timeout:
@@ -99,57 +95,12 @@ def file_lock(path: Path) -> Iterator[None]:
         lock.release()
 
 
-def umask() -> int:
-    """Return the umask, which can only be read by setting it."""
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
-
-
-def bind_to_parent() -> None:
-    """Let this process, a child that begins, end when its parent dies (Linux), and not by Ctrl-C itself."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def end_with_parent() -> None:
+    """Let this process, a child that begins, end when its parent dies (Linux; nothing elsewhere)."""
     if sys.platform == "linux":
         import ctypes
 
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
-
-
-def call_in_process(function: Callable[..., Any], *arguments: Any) -> Callable[[], Any]:
-    """Begin a call in another process; return a function that waits for its result, or raises its error.
-
-    DVC reads there while this process imports MLflow: either takes a second or two. A pool would leave
-    semaphores to a process that is ended by a signal, and a warning about them on its terminal.
-    """
-    context = multiprocessing.get_context("spawn")
-    receiver, sender = context.Pipe(duplex=False)
-    signals = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)  # else the child may begin without its task
-    try:
-        context.Process(target=_answer, args=(sender, function, arguments), daemon=True).start()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    sender.close()
-
-    def result() -> Any:
-        try:
-            answer = receiver.recv()
-        except EOFError:
-            raise Unusable("the process that reads the repository was killed; `dmesg` may say why") from None
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    return result
-
-
-def _answer(sender: Any, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-    bind_to_parent()
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    try:
-        sender.send(function(*arguments))
-    except Exception as error:  # not every exception of a library can be sent
-        sender.send(Unusable(in_a_line(error)))
 
 
 @contextmanager

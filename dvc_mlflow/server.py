@@ -92,7 +92,7 @@ def _serve(command: list[str], settings: dict[str, str], port: int, message: str
     with open(log, "w+", encoding="utf-8", errors="replace") as said:
         streams: dict[str, Any] = {"stdout": said, "stderr": said, "process_group": 0}
         child = subprocess.Popen(
-            command, env=environment, cwd=root, preexec_fn=process.bind_to_parent, **streams
+            command, env=environment, cwd=root, preexec_fn=process.end_with_parent, **streams
         )
         try:
             begin, noticed = time.monotonic(), False

@@ -19,7 +19,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from dvc_mlflow import provenance
 from dvc_mlflow.errors import Unusable, in_a_line, redacted
-from dvc_mlflow.process import REQUEST_S, deadline, file_lock, umask
+from dvc_mlflow.process import REQUEST_S, deadline, file_lock
 
 SETTINGS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",  # seconds; MLflow's own 120 would be a hang
@@ -253,6 +253,7 @@ def make_database(file: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     temporary = folder / "made.db"
+    temporary.touch()  # as the umask says; what SQLite makes is never writable for a group
     with deadline(f"making {file}", 120):
         _connect(f"sqlite:///{quote(str(temporary))}").search_experiments(max_results=1)
     with suppress(sqlite3.Error), closing(sqlite3.connect(folder / "mlflow.db")) as probe:
@@ -262,7 +263,6 @@ def make_database(file: Path) -> None:
             database.execute("PRAGMA journal_mode=WAL")
     for left in ("-journal", "-wal", "-shm"):  # of a database that was removed or moved away
         file.with_name(file.name + left).unlink(missing_ok=True)
-    temporary.chmod(0o666 & ~umask())  # SQLite's own files are never writable for a group
     os.replace(temporary, file)
     shutil.rmtree(folder)
 

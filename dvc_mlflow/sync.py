@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from dvc_mlflow import models, process, runs, views
 from dvc_mlflow.errors import Unusable
-from dvc_mlflow.expected import LISTING, Expectation, ExpectedRun, ExpectedStage, read_each
+from dvc_mlflow.expected import LISTING, Expectation, ExpectedRun, ExpectedStage, read
 from dvc_mlflow.provenance import Place
 from dvc_mlflow.runs import PARENT, PROCESS, STATE
 from dvc_mlflow.store import Store, open_store
@@ -49,12 +49,13 @@ def sync(
     done: list[str] = []
     undone: list[str] = []
     with process.file_lock(place.root / LOCK), tempfile.TemporaryDirectory() as temporary:
-        reading = process.call_in_process(read_each, place, revisions, Path(temporary))
         store = open_store(place.root, uri)
         assert store
-        for revision, expectation in zip(revisions, reading(), strict=True):
-            if isinstance(expectation, Unusable):
-                undone.append(str(expectation))
+        for number, revision in enumerate(revisions):
+            try:
+                expectation = read(place, revision, Path(temporary, str(number)))
+            except Unusable as error:
+                undone.append(str(error))
                 continue
             experiments = {store.experiment(stage.experiment) for stage in expectation.stages}
             steps = _steps(store, expectation, experiments, revision is None, move_alias)
@@ -72,11 +73,8 @@ def check(place: Place, revision: str | None, uri: str | None) -> list[tuple[str
         Unusable: Nothing can be compared.
     """
     with tempfile.TemporaryDirectory() as temporary:
-        reading = process.call_in_process(read_each, place, [revision], Path(temporary))
         store = open_store(place.root, uri, create=False)
-        (expectation,) = reading()
-        if isinstance(expectation, Unusable):
-            raise expectation
+        expectation = read(place, revision, Path(temporary))
         found = [(name, reason.removeprefix(f"{name}: ")) for name, reason in expectation.unusable.items()]
         if store is None:
             return found + [(stage.name, "there is no database") for stage in expectation.stages]
@@ -210,23 +208,22 @@ def _best_match(
 
 def _match(store: Store, stage: ExpectedStage, run: Any, children: list[Any]) -> Match:
     """Compare a run and its child runs with a stage."""
-    if wrong := [*_faults(store, run, stage), *_faults_beside(store, run, stage)]:
+    if wrong := [*_faults(run, stage), *_faults_beside(store, run, stage)]:
         return Match(run, wrong)
-    expected = [stage.children.get(child.data.tags.get("dvc.child", "")) for child in children]
-    faults = store.each([partial(_faults, store, *pair) for pair in zip(children, expected, strict=True)])
-    missing, extra = dict.fromkeys(stage.children), []
-    for child, one, wrong in zip(children, expected, faults, strict=True):
-        if one is None or wrong or one.key not in missing:
-            extra.append(child)
+    missing, extra = dict(stage.children), []
+    for child in children:
+        key = child.data.tags.get("dvc.child", "")
+        if key in missing and not _faults(child, missing[key]):
+            del missing[key]
         else:
-            del missing[one.key]
+            extra.append(child)
     return Match(run, [], list(missing), extra)
 
 
-def _faults(store: Store, run: Any, expected: ExpectedRun | None) -> list[str]:
-    """List where a run's parameters, metrics and tags are not as expected."""
-    if expected is None or run.info.status != "FINISHED":
-        return ["not expected or not finished"]
+def _faults(run: Any, expected: ExpectedRun) -> list[str]:
+    """List where a run's parameters, metrics (their last values) and tags are not as expected."""
+    if run.info.status != "FINISHED":
+        return ["not finished"]
     wrong = [f"tag {key}" for key, value in expected.tags.items() if run.data.tags.get(key) != value]
     data: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         "parameter": (expected.params, run.data.params),
@@ -235,12 +232,9 @@ def _faults(store: Store, run: Any, expected: ExpectedRun | None) -> list[str]:
     for kind, (due, held) in data.items():
         wrong += [f"{kind} {key}: {held.get(key, 'missing')}" for key in due if held.get(key) != due[key]]
         wrong += [f"{kind} {key}: extra" for key in held.keys() - due.keys()]
-    for key, curve in ({} if wrong else expected.curves).items():
-        if len(curve) > 1:
-            history = store.client.get_metric_history(run.info.run_id, key)
-            if curve != {one.step: one.value for one in sorted(history, key=lambda one: one.timestamp)}:
-                wrong.append(f"curve {key}")
-    return wrong
+    steps = {one.key: one.step for one in run.data.to_proto().metrics}
+    ends = {key: max(curve) for key, curve in expected.curves.items()}
+    return wrong or [f"curve {key}: ends at step {steps[key]}" for key in ends if steps[key] != ends[key]]
 
 
 def _faults_beside(store: Store, run: Any, stage: ExpectedStage) -> list[str]:

@@ -132,9 +132,9 @@ def add_value(reader):
     reader.client.log_metric(reader.stage("train@slow").info.run_id, "updates", 0.0, step=1)
 
 
-def drop_value(reader):
-    run = reader.children(reader.stage("train@slow"))["seed=1"].info.run_id
-    reader.sql("DELETE FROM metrics WHERE run_uuid = ? AND key = 'loss' AND step = 2", run)
+def prolong_curve(reader):
+    run = reader.children(reader.stage("train@slow"))["seed=1"]
+    reader.client.log_metric(run.info.run_id, "loss", run.data.metrics["loss"], step=9)
 
 
 def change_parameter(reader):
@@ -208,7 +208,7 @@ def delete_experiment(reader):
 
 BREAKAGES = {
     delete_run: "train@slow", delete_child: "child run seed=0", add_value: "metric updates",
-    drop_value: "child run seed=1", change_parameter: "parameter rate",
+    prolong_curve: "child run seed=1", change_parameter: "parameter rate",
     change_child: "child run batch_size=8 learning_rate=0.1", leave_running: "train@slow",
     call_it_stale: "in_dvc_lock", change_word: "tag outcome", lose_artifacts: "metrics.json: missing",
     flip_artifact: "metrics.json: changed", flip_listing: "dvc.json: changed",

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from dvc_mlflow import process
 from dvc_mlflow.__main__ import main
 from dvc_mlflow.store import follow_move, make_database
 from tests.support import dvc_repositories as repositories
@@ -46,7 +45,6 @@ def entered(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> Reposito
     monkeypatch.setenv("DVC_SITE_CACHE_DIR", repository.environment["DVC_SITE_CACHE_DIR"])
     monkeypatch.setenv("HOME", repository.environment["HOME"])
     monkeypatch.chdir(repository.folder)
-    monkeypatch.setattr(process, "call_in_process", lambda function, *arguments: lambda: function(*arguments))
     return repository
 
 
