@@ -99,7 +99,8 @@ def _parser() -> argparse.ArgumentParser:
             instead = "instead of MLFLOW_TRACKING_URI or mlflow.db"
             command.add_argument("--tracking-uri", metavar="URI", help=instead)
         if name in ("ui", "server"):
-            command.add_argument("--port", type=int, metavar="N", help="default: MLFLOW_PORT or 5000")
+            default = os.environ.get("MLFLOW_PORT") or "5000"
+            command.add_argument("--port", default=default, metavar="N", help="default: MLFLOW_PORT or 5000")
     one = "a commit, branch, tag or DVC experiment"
     which = made["sync"].add_mutually_exclusive_group()
     which.add_argument("--rev", action="append", metavar="REV", help=one)

@@ -120,24 +120,21 @@ class LiveRun:
         assert child.stdin
         if message:
             self._send(message)
-        begin, noticed = time.monotonic(), False
-        while (code := child.poll()) is None and (waited := time.monotonic() - begin) < patience:
+        notice = f"waiting for MLflow to take the results, {patience:.0f} s at most"
+        for _ in process.waiting(notice, patience):
             self._flush()
             if not self._waiting and not child.stdin.closed:
                 child.stdin.close()
-            if waited > process.NOTICE_S and not noticed:
-                noticed = True
-                notice = f"waiting for MLflow to take the results, {patience:.0f} s at most"
-                print(notice, file=sys.stderr, flush=True)
-            time.sleep(0.02)
-        if code is None:
+            if child.poll() is not None:
+                break
+        else:
             child.kill()
             child.wait()
-            self._warn(f"not done after {patience:.0f} s", remedy)
-        elif code:
+            return self._warn(f"not done after {patience:.0f} s", remedy)
+        if child.returncode:
             self._errors.seek(0)
             lines = self._errors.read().decode("utf-8", "replace").strip().splitlines()
-            self._warn(lines[-1] if lines else f"its process ended with exit code {code}", remedy)
+            self._warn(lines[-1] if lines else f"its process ended with exit code {child.returncode}", remedy)
 
     def _warn(self, reason: str, remedy: str) -> None:
         self._failed = True

@@ -210,8 +210,9 @@ def give_alias(store: Store, name: str, alias: str, stage: ExpectedStage | None,
     if stage is None:
         store.client.delete_registered_model_alias(name, alias)
         return f"{name}@{alias}: nobody, no model meets the condition"
-    versions = store.client.search_model_versions(f"name = '{name}'")
-    found = next((one.version for one in versions if holds(store, one, stage)), None)
+    assert stage.model_path
+    versions = store.client.search_model_versions(f"tags.`{MD5}` = '{digest(stage.model_path)}'")
+    found = next((one.version for one in versions if one.name == name and holds(store, one, stage)), None)
     found = found or _register(store, name, stage, run)
     store.client.set_registered_model_alias(name, alias, found)
     return f"{name}@{alias}: version {found}, {stage.name}"

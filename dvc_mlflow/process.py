@@ -136,6 +136,17 @@ def stoppable() -> Iterator[None]:
             raise stopped[0] from None
 
 
+def waiting(notice: str, seconds: float) -> Iterator[None]:
+    """Yield again and again for `seconds` at most; print `notice` after NOTICE_S."""
+    begin, noticed = time.monotonic(), False
+    while (waited := time.monotonic() - begin) < seconds:
+        if waited > NOTICE_S and not noticed:
+            noticed = True
+            print(notice, file=sys.stderr, flush=True)
+        yield
+        time.sleep(0.05)
+
+
 @contextmanager
 def deadline(what: str, seconds: float = REQUEST_S) -> Iterator[Callable[[], None]]:
     """Limit the block's time and memory; yield a function that starts the time anew after progress.

@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 import warnings
 from collections.abc import Iterator
@@ -40,7 +39,7 @@ It asks for a password. To log here:
 CLIENT_VARIABLES = tuple(f"MLFLOW_TRACKING_{name}" for name in ("URI", "USERNAME", "PASSWORD", "TOKEN"))
 
 
-def ui(root: Path, uri: str | None, port: int | None) -> int:
+def ui(root: Path, uri: str | None, port: str) -> int:
     """Serve MLflow's pages of the repository's store until interrupted; of a server, print the address."""
     remote = tracking_uri(root, uri).startswith("http")
     number = 0 if remote else _free_port(port)
@@ -55,7 +54,7 @@ def ui(root: Path, uri: str | None, port: int | None) -> int:
     return _serve(command, settings, number, f"The runs are at {address}", root)
 
 
-def server(root: Path, port: int | None) -> int:
+def server(root: Path, port: str) -> int:
     """Serve MLflow over a PostgreSQL of its own in mlserver/, with a password, until interrupted."""
     number = _free_port(port)
     folder = root / FOLDER
@@ -69,18 +68,16 @@ def server(root: Path, port: int | None) -> int:
         return _serve([*command, *patient], settings, number, message, root)
 
 
-def _free_port(port: int | None) -> int:
-    """Return the port to listen on. Raises Unusable if another process does."""
-    text = str(os.environ.get("MLFLOW_PORT") or 5000 if port is None else port)
-    if not text.isdecimal() or not 0 < int(text) < 65536:
-        raise Unusable(f"port: {text!r}; accepted: a number from 1 to 65535")
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, int(text)))
-        except OSError as error:
-            raise Unusable(f"port {text}: {error.strerror}; MLFLOW_PORT or --port chooses another") from None
-    return int(text)
+def _free_port(port: str) -> int:
+    """Return the number of a port to listen on. Raises Unusable if it is none, or another listens there."""
+    if not port.isdecimal() or not 0 < int(port) < 65536:
+        raise Unusable(f"port: {port!r}; accepted: a number from 1 to 65535")
+    try:
+        socket.create_server((HOST, int(port))).close()
+    except OSError as error:
+        cause = os.strerror(error.errno or 0)
+        raise Unusable(f"port {port}: {cause}; MLFLOW_PORT or --port chooses another") from None
+    return int(port)
 
 
 def _serve(command: list[str], settings: dict[str, str], port: int, message: str, root: Path) -> int:
@@ -95,17 +92,12 @@ def _serve(command: list[str], settings: dict[str, str], port: int, message: str
             command, env=environment, cwd=root, preexec_fn=process.end_with_parent, **streams
         )
         try:
-            begin, noticed = time.monotonic(), False
-            while child.poll() is None and (waited := time.monotonic() - begin) < START_S:
+            for _ in process.waiting(f"waiting for MLflow's server, whose output is in {log}", START_S):
                 if _answers(port) and _listens(child.pid, port):
                     print(message, flush=True)
                     return child.wait()
-                if waited > process.NOTICE_S and not noticed:
-                    noticed = True
-                    print(
-                        f"waiting for MLflow's server, whose output is in {log}", file=sys.stderr, flush=True
-                    )
-                time.sleep(0.2)
+                if child.poll() is not None:
+                    break
             said.seek(0)
             lines = [line.strip() for line in said if re.search(r"(?i)error|denied|in use", line)]
             reason = redacted(lines[-1])[:200] if lines else f"no answer in {START_S} s"

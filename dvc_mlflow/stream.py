@@ -107,10 +107,12 @@ class _Stream:
             store.client.delete_run(self._live.pop(key).id)
         origin = self._tags | made_by | {runs.STATE: "yes" if current else "no"}
         runs.write_stage(store, stage, origin, self._diff, self._live)
-        condition = f"tags.`dvc.stage` = '{stage.name}' and tags.{runs.STATE} = 'yes'"
-        for run in store.runs([self._experiment], condition) if current else []:
-            if own.id not in (run.info.run_id, run.data.tags.get(runs.PARENT)):
-                store.client.set_tag(run.info.run_id, runs.STATE, "no")
+        in_lock = f"tags.{runs.STATE} = 'yes' and tags.`dvc.outputs` LIKE '%'"  # a name may hold any quotes
+        for run in store.runs([self._experiment], in_lock) if current else []:
+            if run.data.tags["dvc.stage"] == stage.name and run.info.run_id != own.id:
+                children = f"tags.`{runs.PARENT}` = '{run.info.run_id}'"
+                for one in (run, *store.runs([self._experiment], children)):
+                    store.client.set_tag(one.info.run_id, runs.STATE, "no")
 
     def _end(self, status: str) -> None:
         """End the runs as they are."""

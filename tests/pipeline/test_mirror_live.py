@@ -155,3 +155,20 @@ def test_a_stage_that_dvc_of_another_repository_runs_logs_here(example, tmp_path
     example.run("python", "train.py", "slow", **inherited)
     run = Reader(example.folder).stage("train@slow", "tags.in_dvc_lock = 'no'")
     assert run.info.status == "FINISHED" and not (tmp_path / "outer/mlflow.db").exists()
+
+
+def test_quotes_of_both_kinds_in_names_are_no_matter(example, mirror):
+    folder = """it's "quoted\""""
+    program = "import dvc_mlflow\nwith dvc_mlflow.live():\n    open('out.txt', 'w').write('1')\n"
+    stages = "stages:\n  write:\n    cmd: python write.py\n    outs: [out.txt]\n"
+    example.write({f"{folder}/write.py": program, f"{folder}/dvc.yaml": stages})
+    example.edit("dvc.yaml", "register: digits", """register: "it's \\"digits\\"\"""")
+    for _ in range(2):
+        assert "not logged" not in example.run("dvc", "repro", "-f", f"{folder}/dvc.yaml").stderr
+    example.commit()
+    mirror("sync")
+    assert mirror("check") == AGREES
+    states = [
+        run.data.tags["in_dvc_lock"] for run in Reader(example.folder).runs() if "write" in run.info.run_name
+    ]
+    assert sorted(states) == ["no", "yes"]
