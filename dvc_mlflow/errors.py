@@ -51,6 +51,7 @@ def in_a_line(error: BaseException) -> str:
     outer, reason = str(error), str(inner)
     if isinstance(inner, OSError) and inner.strerror:
         reason = f"{inner.filename}: {inner.strerror}" if inner.filename else inner.strerror
+        outer = reason if inner is error else outer
     cause = isinstance(inner, OSError) or not isinstance(inner, ValueError)  # else a value, without its name
     chosen = reason if cause and len(reason) > 8 and reason in outer else outer or reason
     line = " ".join(redacted(chosen[: 10 * MAX_ERROR_CHARACTERS]).split())
