@@ -48,19 +48,28 @@ def find(start: Path) -> Place:
     workspace = next((folder for folder in (start, *start.parents) if (folder / ".dvc").is_dir()), None)
     if workspace is None:
         raise Unusable(f"{start}: no DVC repository here or above; `git init && dvc init` makes one")
+    git(workspace, "rev-parse")  # whose settings may be damaged
     above = (folder for folder in workspace.parents if folder.parts[-2:] == (".dvc", "tmp"))
     return Place(next((folder.parent.parent for folder in above), workspace), workspace)
 
 
 def git(folder: Path, *arguments: str) -> str | None:
-    """Run git in `folder`, whoever owns it; None if there is no git, no repository, or an error."""
+    """Run git in `folder`, whoever owns it; None if there is no git, no repository, or an error.
+
+    Raises Unusable if a file or variable with git's settings is damaged.
+    """
     environment = {key: value for key, value in os.environ.items() if not OTHER_REPOSITORY.fullmatch(key)}
     command = ["git", "-c", "safe.directory=*", "-c", "core.quotePath=false", "-C", str(folder), *arguments]
     try:
         done = subprocess.run(command, env=environment, capture_output=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
+    except OSError:
         return None
-    return done.stdout.decode("utf-8", "replace").strip()
+    except subprocess.CalledProcessError as error:
+        said = error.stderr.decode("utf-8", "replace")
+        if damaged := re.search("fatal: (bad|unable to parse) .*config.*", said):
+            raise Unusable(f"git: {damaged[0]}; `git config --list --show-origin` shows more") from None
+        return None
+    return done.stdout.decode("utf-8", "replace").rstrip("\n")
 
 
 def working_tree(place: Place, outputs: Iterable[str]) -> tuple[dict[str, str], str]:
@@ -70,12 +79,12 @@ def working_tree(place: Place, outputs: Iterable[str]) -> tuple[dict[str, str], 
     if head is None:
         return tags, ""
     excluded = [*DVC_FILES, *(f":(exclude,literal){path}" for path in outputs)]
-    options = ("--relative", "--no-ext-diff", "--no-textconv")
+    options = "--relative --no-ext-diff --no-textconv --no-color --src-prefix=a/ --dst-prefix=b/".split()
     diff = git(folder, "diff", "HEAD", *options, "--", ".", *excluded)
     tags |= {"git.commit": head, "mlflow.source.git.commit": head, "git.dirty": str(diff != "").lower()}
     if branch := git(folder, "symbolic-ref", "--short", "-q", "HEAD"):
         tags |= {"git.branch": branch, "mlflow.source.git.branch": branch}
-    diff = SECRET_ASSIGNMENT.sub(r"\1***", redacted(diff or ""))
+    diff = SECRET_ASSIGNMENT.sub(r"\1***", redacted(f"{diff}\n" if diff else ""))
     cut = diff.encode()[:DIFF_BYTES].decode("utf-8", "ignore")
     return tags, cut if cut == diff else f"{cut}\n… cut after {DIFF_BYTES} bytes\n"
 

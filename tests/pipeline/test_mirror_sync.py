@@ -252,13 +252,18 @@ def test_a_model_trained_again_with_other_settings_makes_the_run_before_stale(sy
 
 
 def test_an_uncommitted_tree_is_dirty_and_its_diff_is_an_artifact(synced, reader, mirror):
+    for name in ("color.ui always", "diff.noprefix true"):
+        synced.run("git", "config", *name.split())
     synced.edit("params.yaml", "rate: 0.1", "rate: 0.2")
     synced.run("dvc", "repro", "-q", MLFLOW_TRACKING_URI="sqlite:///elsewhere.db")
     mirror("sync")
     run = reader.stage("train@slow")
     assert run.data.tags["git.dirty"] == "true"
-    diff = (local(run) / "uncommitted.diff").read_text()
-    assert "+    rate: 0.2" in diff and "dvc.lock" not in diff and "sweep.csv" not in diff
+    diff = local(run) / "uncommitted.diff"
+    assert "dvc.lock" not in diff.read_text() and "sweep.csv" not in diff.read_text()
+    synced.run("git", "stash", "-q")
+    synced.run("git", "apply", str(diff))
+    assert "rate: 0.2" in (synced.folder / "params.yaml").read_text()
 
 
 def test_an_alias_waits_for_the_commit_of_dvc_lock(synced, reader, mirror):
