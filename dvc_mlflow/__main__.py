@@ -16,10 +16,14 @@ COMMANDS = {
     "ui": "Open MLflow's pages on a saved view.",
     "server": "Serve MLflow over PostgreSQL to several people.",
 }
+OTHER_PYTHON = ("PYTHONINSPECT", "PYTHONOPTIMIZE", "PYTHONWARNINGS", "PYTHONDEVMODE")
+"""Python reads them when it starts, and MLflow fails or prints warnings with them: it starts without them."""
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run `dvc-mlflow`. Nothing heavy is imported before the arguments are understood."""
+    if arguments is None and any([os.environ.pop(name, None) for name in OTHER_PYTHON]):
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
     given = _parser().parse_args(arguments)
     from dvc_mlflow.process import Stopped, Unanswered, open_standard_streams, stoppable
     from dvc_mlflow.store import described, prepare_environment, tracking_uri

@@ -53,7 +53,7 @@ class LiveRun:
             }
             self._errors = tempfile.TemporaryFile()
             package = str(Path(__file__).resolve().parent.parent)
-            command = [sys.executable, "-c", PROGRAM, package, json.dumps(begun)]
+            command = [sys.executable, "-Wignore", "-c", PROGRAM, package, json.dumps(begun)]
             streams: dict[str, Any] = {
                 "stdout": self._errors,
                 "stderr": self._errors,

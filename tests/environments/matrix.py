@@ -101,7 +101,7 @@ ENVIRONMENTS = [
     Environment("Latin-1 terminal", SHOW, {"PYTHONIOENCODING": "latin-1"}),
     Environment(
         "another language, time zone and settings of Python",
-        REPORT,
+        REPORT + SYNC,
         {
             "LC_ALL": "tr_TR.UTF-8",
             "TZ": "Pacific/Apia",
@@ -252,6 +252,12 @@ ENVIRONMENTS = [
         line="this folder belongs to another user: git config --global --add safe.directory",
     ),
     Environment("damaged settings of git", QUICK, {"HOME": "{files}/damaged"}, line="git: fatal: bad config"),
+    Environment(
+        "damaged settings of git, for the mirror",
+        ("python -m dvc_mlflow check",),
+        {"HOME": "{files}/damaged"},
+        line="git: fatal: bad config",
+    ),
     Environment(
         "ZIP without .git",
         QUICK,
