@@ -27,6 +27,4 @@ def in_one_line() -> Iterator[None]:
     except UserError as error:
         sys.exit(str(error))
     except OSError as error:  # a full disk, say
-        from descent.files import error_line
-
-        sys.exit(error_line(error))
+        sys.exit(f"{error.filename}: {error.strerror}" if error.filename else str(error))

@@ -134,8 +134,3 @@ def sha256(path: Path | str) -> str:
     """Return the SHA-256 of a file as 64 hexadecimal digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def error_line(error: OSError) -> str:
-    """Describe an error of the file system in one line: the file and the reason."""
-    return f"{error.filename}: {error.strerror}" if error.filename else str(error)

@@ -85,18 +85,18 @@ def interruptible() -> Iterator[None]:
     """
     handlers = {number: signal.getsignal(number) for number in STOP_SIGNALS}
     handlers = {number: handler for number, handler in handlers.items() if handler is not signal.SIG_IGN}
-    reader, writer = os.pipe()
     stopped: list[int] = []
 
     def stop(number: int, frame) -> None:
         stopped.append(128 + number)
-        os.write(writer, bytes([number]))
         for later in STOP_SIGNALS:  # none may interrupt the clean-up: a closed terminal sends two of them
             signal.signal(later, signal.SIG_IGN)
+        end = threading.Timer(END_WITHIN_S, os._exit, [128 + number])
+        end.daemon = True
+        end.start()
         sys.unraisablehook = lambda _: None  # a destructor's traceback
         raise SystemExit(128 + number)
 
-    threading.Thread(target=_end_after_signal, args=(reader,), daemon=True).start()
     for number in handlers:
         signal.signal(number, stop)
     try:
@@ -109,15 +109,6 @@ def interruptible() -> Iterator[None]:
             leave(stopped[0])
         for number, handler in handlers.items():
             signal.signal(number, handler)
-        os.close(writer)
-
-
-def _end_after_signal(reader: int) -> None:
-    """End the process soon after a signal's number arrives; return if the pipe is closed instead."""
-    if number := os.read(reader, 1):
-        time.sleep(END_WITHIN_S)
-        os._exit(128 + number[0])
-    os.close(reader)
 
 
 def leave(code: int = 0) -> NoReturn:

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from descent.files import error_line, finite, replacing, sha256, write_array, write_json, write_table
+from descent.errors import in_one_line
+from descent.files import finite, replacing, sha256, write_array, write_json, write_table
 
 
 def test_replacing_creates_the_file_when_the_block_ends(tmp_path):
@@ -131,8 +132,9 @@ def test_sha256_of_the_standard_example(tmp_path):
     assert sha256(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 
 
-def test_error_line_names_the_file_and_not_the_temporary_one(tmp_path):
-    with pytest.raises(OSError) as caught, replacing(tmp_path / "file"):
+def test_an_error_of_the_file_system_is_one_line_with_the_file_and_not_the_temporary_one(tmp_path):
+    with pytest.raises(SystemExit) as caught, in_one_line(), replacing(tmp_path / "file"):
         raise OSError(28, "No space left on device")
-    assert error_line(caught.value) == f"{tmp_path / 'file'}: No space left on device"
-    assert error_line(OSError("neither number nor file")) == "neither number nor file"
+    assert caught.value.code == f"{tmp_path / 'file'}: No space left on device"
+    with pytest.raises(SystemExit, match="neither number nor file"), in_one_line():
+        raise OSError("neither number nor file")
