@@ -199,13 +199,11 @@ def _copy_own(name: str, own: Any, folder: Path, given: str | None) -> RawDatase
 def copy_source(source: str, checksum: str | None, folder: Path) -> RawDataset:
     """Put what a path or URL has into `folder`: four IDX files, or all images as images.npz.
 
+    Raises Unavailable, also if it has another checksum than this one (None: any will do).
+
     Returns:
         The format, the files, and as `published` the SHA-256 of the source's file; of several files, that
         of the lines which `sha256sum` prints for them.
-
-    Raises:
-        Unavailable: It is absent, cannot be had, or has another checksum than this one (None: any will do).
-        InvalidData: It is not a dataset.
     """
     place = public_url(source)
     files, found = _read_own(source, place)
@@ -338,12 +336,7 @@ def _read_members(place: str, archive: Archive, names: Iterable[str]) -> Iterato
 
 @contextmanager
 def open_file(place: str, limits: Limits) -> Iterator[IO[bytes]]:
-    """Open a file of this machine, or download one to a temporary file.
-
-    Raises:
-        NotFound: There is no such file.
-        Unavailable: It cannot be had, also after retries.
-    """
+    """Open a file of this machine, or download one to a temporary file. Raises Unavailable."""
     if path := local_path(place):
         try:
             file: IO[bytes] = open(path, "rb")

@@ -83,11 +83,7 @@ def write_text(path: Path | str, text: str) -> None:
 
 
 def write_json(path: Path | str, value: Any) -> None:
-    """Write strict JSON, indented by 2, keys in the order given.
-
-    Raises:
-        ValueError: A number is NaN or infinite.
-    """
+    """Write strict JSON, indented by 2, keys in the order given; NaN or infinity is a ValueError."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
@@ -106,11 +102,7 @@ def write_table(path: Path | str, table: Any) -> None:
 
 
 def write_array(path: Path | str, array: np.ndarray) -> None:
-    """Write a .npy file in C order.
-
-    Raises:
-        ValueError: The array holds Python objects, which would need pickle.
-    """
+    """Write a .npy file in C order."""
     array = np.asarray(array, order="C")
     if array.dtype.hasobject:
         raise ValueError(f"{path}: an array of {array.dtype} is not written: it needs pickle")

@@ -88,13 +88,7 @@ def capital(text: str) -> str:
 
 
 def setting(name: str, value: Any, images: int = 0) -> str:
-    """Format the value of a setting of a model.
-
-    Args:
-        name: A column of comparison.csv, such as `batch_size`.
-        value: Its value; NaN where the model has no such setting.
-        images: The number of training images; a batch of as many is marked as full.
-    """
+    """Format a setting in comparison.csv, NaN where a model has none; a batch of all `images` is full."""
     if isinstance(value, str):
         return value
     if not math.isfinite(value):

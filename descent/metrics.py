@@ -4,20 +4,12 @@ from typing import Literal, NamedTuple
 
 
 class Metric(NamedTuple):
-    """A number that is measured after each epoch or at the end of a run.
+    """A number that is measured after each epoch or at the end of a run."""
 
-    Attributes:
-        key: Its name in history.csv, metrics.json and MLflow.
-        title: Its name for readers.
-        axis: The label of an axis, with the unit.
-        scale: What is drawn on a logarithmic axis: `log` for the number itself, which is positive, `error`
-            for one minus the number, which is an accuracy.
-    """
-
-    key: str
-    title: str
-    axis: str
-    scale: Literal["log", "error"]
+    key: str  # its name in history.csv, metrics.json and MLflow
+    title: str  # its name for readers
+    axis: str  # the label of an axis, with the unit
+    scale: Literal["log", "error"]  # what a logarithmic axis shows: the number, or 1 - number of an accuracy
 
 
 EPOCH_METRICS = (

@@ -33,11 +33,7 @@ class _Late(BaseException):
 
 @contextmanager
 def deadline(what: str, seconds: float) -> Iterator[None]:
-    """Limit the time of a block in the main thread, whatever it waits in; say after a while that it waits.
-
-    Raises:
-        TimeoutError: The time is over.
-    """
+    """Raise TimeoutError where a block of the main thread takes longer; say after a while that it waits."""
     begin, noticed = time.monotonic(), False
 
     def ring(number: int, frame) -> None:
@@ -83,8 +79,7 @@ def interruptible() -> Iterator[None]:
     do that are being imported. However the block then ends, so does the process; after `END_WITHIN_S` it
     ends in any case.
     """
-    handlers = {number: signal.getsignal(number) for number in STOP_SIGNALS}
-    handlers = {number: handler for number, handler in handlers.items() if handler is not signal.SIG_IGN}
+    handlers = {n: signal.getsignal(n) for n in STOP_SIGNALS if signal.getsignal(n) is not signal.SIG_IGN}
     stopped: list[int] = []
 
     def stop(number: int, frame) -> None:

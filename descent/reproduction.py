@@ -43,11 +43,7 @@ class Verdict(NamedTuple):
 
 
 def verify() -> tuple[Verdict, str]:
-    """Run all stages in a fresh clone of the last commit; return the verdict and a report.
-
-    Raises:
-        SystemExit: There are uncommitted changes, or a stage failed.
-    """
+    """Run all stages in a fresh clone of the last commit; return the verdict and a report."""
     if changed := _git("status", "--porcelain", "--untracked-files=no", "."):
         sys.exit(f"there are uncommitted changes, so there is no commit to verify:\n{changed}")
     with tempfile.TemporaryDirectory(prefix="verify-") as folder:

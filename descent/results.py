@@ -30,21 +30,12 @@ STATUSES = ("diverged", "collapsed", "stalled", "undertrained", "learned")
 NOT_LEARNED = STATUSES[:3]
 """A model with one of these statuses has learned nothing; it is never the best one."""
 
-DIVERGED_FROM = 2.0
-"""Diverged: a loss above this multiple of guessing. In the sweep, runs that fail end either at 1.0 to 1.3
-times the loss of guessing or at 4 times and more."""
-
+DIVERGED_FROM = 2.0  # runs of the sweep that fail end either at 1.0 to 1.3 times or at 4 times and more
 COLLAPSED_FROM = 0.98
-"""Collapsed: a loss of at least this share of guessing, after the weights moved far."""
-
 STALLED_BELOW = 0.01
-"""Stalled: a loss that fell by less than this share of guessing."""
-
-STALLED_UPDATES = 10
-"""A run that made fewer updates is never called stalled: it had no time to show progress."""
-
+STALLED_UPDATES = 10  # a run that made fewer had no time to show progress
 LEARNED_BELOW = 0.5
-"""Learned: a loss below this share of guessing."""
+"""The bounds of the statuses as `status` explains them: losses as multiples of that of guessing."""
 
 IDENTITY = ("model", "batch_size", "learning_rate", "optimizer", "seed")
 """The columns that tell the runs of several models apart."""
@@ -66,12 +57,7 @@ def status(history: Sequence[Mapping[str, Any]], classes: int) -> str:
 
     The thresholds are conventions of this experiment, relative to the loss of guessing. The weights
     moved far if the slope at the start, kept up over the distance that they moved, would have lowered
-    the loss by as much as guessing costs.
-
-    Args:
-        history: The run's epochs, the first before any update; None or NaN for a number that is not
-            finite.
-        classes: The number of classes.
+    the loss by as much as guessing costs. A number that is not finite may be None in `history`.
 
     Returns:
         The first of these that holds:
