@@ -62,16 +62,10 @@ def adamw(weight, gradient, slots, rate, step, *, weight_decay=0.004, beta_1=0.9
 
 
 class Optimizer(NamedTuple):
-    """An optimizer.
+    """An optimizer; `step` counts updates from 1."""
 
-    Attributes:
-        update: A function (weight, gradient, slots, rate, step, **constants) -> (weight, slots); `step`
-            counts updates from 1.
-        slots: How many arrays of a weight array's shape are carried from step to step.
-    """
-
-    update: Callable[..., tuple[Any, list]]
-    slots: int
+    update: Callable[..., tuple[Any, list]]  # (weight, gradient, slots, rate, step, **constants)
+    slots: int  # arrays of a weight array's shape that are carried from step to step
 
     @property
     def constants(self) -> dict[str, float]:

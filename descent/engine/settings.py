@@ -12,27 +12,16 @@ ACTIVATION = "relu"
 
 
 class RunSettings(NamedTuple):
-    """Settings of a training run; the same settings and data give the same run.
+    """Settings of a training run; the same settings and data give the same run."""
 
-    Attributes:
-        batch_size: Images per update, from 1 to the number of training images.
-        learning_rate: Above 0.
-        optimizer: A key of `optimizers.OPTIMIZERS`.
-        constants: The optimizer's constants as (name, value) pairs, in the optimizer's order.
-        hidden_layers: The widths of the hidden layers.
-        activation: The name of a Keras activation, used after each hidden layer.
-        epochs: Passes over the training images.
-        seed: Decides the initial weights and the order of the images.
-    """
-
-    batch_size: int
-    learning_rate: float
-    optimizer: str
-    constants: tuple[tuple[str, float], ...]
-    hidden_layers: tuple[int, ...]
-    activation: str
-    epochs: int
-    seed: int
+    batch_size: int  # images per update, from 1 to the number of training images
+    learning_rate: float  # above 0
+    optimizer: str  # a key of `optimizers.OPTIMIZERS`
+    constants: tuple[tuple[str, float], ...]  # names and values, in the optimizer's order
+    hidden_layers: tuple[int, ...]  # widths
+    activation: str  # the name of a Keras activation, used after each hidden layer
+    epochs: int  # passes over the training images
+    seed: int  # decides the initial weights and the order of the images
 
     def updates_per_epoch(self, images: int) -> int:
         """Count the updates in one pass over `images` training images, a smaller last batch included."""

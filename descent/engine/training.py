@@ -25,28 +25,16 @@ A loss may be infinite or NaN."""
 
 
 class TrainedRun(NamedTuple):
-    """The result of a training run.
+    """The result of a training run."""
 
-    Attributes:
-        history: One entry per epoch, the first before any update, so epochs + 1 in all.
-        weights: The final weights, in the order of `keras.Model.get_weights`.
-        trajectory: (epochs + 1, number of weights) float32, all weights in a row before training and
-            after each epoch.
-        test_probabilities: (test images, classes) float32.
-        test_loss: Mean cross-entropy in nats.
-        test_accuracy: From 0 to 1.
-        compile_seconds: Time before the first update.
-        epoch_seconds: Time of each epoch's updates, without evaluation.
-    """
-
-    history: list[Epoch]
-    weights: list[np.ndarray]
-    trajectory: np.ndarray
-    test_probabilities: np.ndarray
-    test_loss: float
-    test_accuracy: float
-    compile_seconds: float
-    epoch_seconds: list[float]
+    history: list[Epoch]  # one entry per epoch, the first before any update, so epochs + 1 in all
+    weights: list[np.ndarray]  # the final ones, in the order of `keras.Model.get_weights`
+    trajectory: np.ndarray  # (epochs + 1, weights) float32: all weights before and after each epoch
+    test_probabilities: np.ndarray  # (test images, classes) float32
+    test_loss: float  # mean cross-entropy in nats
+    test_accuracy: float  # from 0 to 1
+    compile_seconds: float  # before the first update
+    epoch_seconds: list[float]  # of each epoch's updates, without evaluation
 
 
 class Images(NamedTuple):
@@ -89,15 +77,8 @@ def train_run(
 ) -> TrainedRun:
     """Train the network.
 
-    May run in several threads at once; each run waits for a device of its own.
-
-    Args:
-        settings: All that determines the run.
-        data: The images.
-        on_epoch: Called with the state before the first update and after each epoch.
-
-    Raises:
-        MemoryError: The network does not fit into memory.
+    May run in several threads at once; each run waits for a device of its own. `on_epoch` is called with the
+    state before the first update and after each epoch.
     """
     try:
         with backend.exclusive_device():
