@@ -77,23 +77,19 @@ class Split(NamedTuple):
 
 
 class Dataset(NamedTuple):
-    """The images to train on, to select by, and to report on.
-
-    There is a class name for each label from 0 up, or none; the title is the dataset's name for readers, the
-    source its citation and licence.
-    """
+    """The images to train on, to select by, and to report on."""
 
     train: Split
     validation: Split
     test: Split
-    class_names: tuple[str, ...] = ()
-    title: str = ""
-    source: str = ""
+    class_names: tuple[str, ...]  # of each label from 0 up
+    title: str = ""  # the name for readers
+    source: str = ""  # citation and licence
 
     @property
     def classes(self) -> int:
         """The number of classes."""
-        return len(self.class_names) or 1 + max(int(split.labels.max()) for split in self.splits.values())
+        return len(self.class_names)
 
     @property
     def numbered(self) -> bool:

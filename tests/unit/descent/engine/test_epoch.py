@@ -70,7 +70,7 @@ def test_an_epoch_of_small_batches_is_that_of_keras_fit(dataset):
 
 def test_a_full_batch_is_that_of_keras_fit():
     """In chunks of 1000 images and a remainder."""
-    dataset = Dataset(draw_split(2300, 4), draw_split(50, 5), draw_split(50, 6))
+    dataset = Dataset(draw_split(2300, 4), draw_split(50, 5), draw_split(50, 6), tuple("0123456789"))
     assert_epochs_are_those_of_fit(run_settings("full", learning_rate=0.1, images=2300), 1, dataset)
 
 
