@@ -34,8 +34,8 @@ ASPECT = 0.9
 MARGIN = 0.18
 """Space around the trajectories on each side, as a share of their extent."""
 
-TRAJECTORY_COLUMNS = ("study", "model", "epoch", "x", "y", "explained")
-SURFACE_COLUMNS = ("study", "region", "corner", "loss", "x", "y")
+TRAJECTORY_COLUMNS = ["study", "model", "epoch", "x", "y", "explained"]
+SURFACE_COLUMNS = ["study", "region", "corner", "loss", "x", "y"]
 
 ACTIVATION_FUNCTIONS = {
     "relu": lambda z: np.maximum(z, 0),
@@ -94,8 +94,9 @@ def study_landscape(
         plane = principal_plane(near)
         frame = frame_around(np.concatenate([plane_coordinates(plane, path) for path in near]))
         loss = loss_surface(plane, frame, GRID_COLUMNS, training, widths, activation)
-        projected = [_projected(plane, path).assign(model=name) for name, path in trajectories.items()]
-    return pd.concat(projected, ignore_index=True), _rounded(regions(frame, loss), frame)
+        projected = {name: _projected(plane, path) for name, path in trajectories.items()}
+    table = pd.concat(projected, names=["model", "epoch"]).reset_index()
+    return table, _rounded(regions(frame, loss), frame)
 
 
 def principal_plane(trajectories: Sequence[np.ndarray]) -> Plane:
@@ -124,7 +125,7 @@ def _projected(plane: Plane, trajectory: np.ndarray) -> pd.DataFrame:
         explained = (points**2).sum(axis=1) / squared
     # The last digits of a product of matrices differ from one machine to another.
     table = pd.DataFrame(points, columns=["x", "y"]).map(finite, digits=6).astype(float)
-    return table.assign(epoch=range(len(points)), explained=explained.round(4))
+    return table.assign(explained=explained.round(4))
 
 
 def frame_around(points: np.ndarray) -> Frame:

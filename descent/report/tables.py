@@ -28,21 +28,9 @@ INTERVALS = ("validation_accuracy", "test_accuracy")
 """The metrics with a confidence interval."""
 
 DIFFERENCES = (
-    "study",
-    "best",
-    "other",
-    "pairs",
-    "difference",
-    "difference_low",
-    "difference_high",
-    "t",
-    "p_seeds",
-    "seeds_needed",
-    "images",
-    "best_alone_correct",
-    "other_alone_correct",
-    "p_images",
-)
+    "study best other pairs difference difference_low difference_high t p_seeds seeds_needed images "
+    "best_alone_correct other_alone_correct p_images"
+).split()
 
 WORST_MISTAKES = 12
 """The number of misclassified images that are listed for each model."""
@@ -167,12 +155,12 @@ def compute(params: Params, results: Mapping[str, Result], dataset: Dataset, swe
     trajectories, surface = _landscapes(params, results, dataset)
     return Tables(
         comparison.merge(leads, how="left", on=["study", "model"]),
-        _by_model({name: result.history for name, result in results.items()}),
+        _stacked("model", {name: result.history for name, result in results.items()}),
         tested,
         trajectories,
         surface,
-        _by_model({name: confusion(found, labels) for name, found in predictions.items()}),
-        _by_model({name: mistakes(found, labels) for name, found in predictions.items()}),
+        _stacked("model", {name: confusion(found, labels) for name, found in predictions.items()}),
+        _stacked("model", {name: mistakes(found, labels) for name, found in predictions.items()}),
         sweep,
     )
 
@@ -196,10 +184,9 @@ def read_table(path: Path) -> pd.DataFrame:
     return pd.read_csv(path, dtype=dict.fromkeys(words, str), keep_default_na=False, na_values=[""])
 
 
-def _by_model(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Stack tables, with the model as the first column."""
-    table = pd.concat([table.assign(model=name) for name, table in tables.items()], ignore_index=True)
-    return table[["model", *table.columns.drop("model")]]
+def _stacked(by: str, tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Stack tables, with their names as the first column, `by`."""
+    return pd.concat(tables, names=[by]).reset_index(by).reset_index(drop=True)
 
 
 # Comparison
@@ -353,7 +340,7 @@ def differences(
             if failed:  # that it is behind needs no test
                 row |= dict.fromkeys(("t", "p_seeds", "seeds_needed", "p_images"), math.nan)
             rows.append(row)
-    return pd.DataFrame(rows, columns=list(DIFFERENCES))
+    return pd.DataFrame(rows, columns=DIFFERENCES)
 
 
 def _over_seeds(ours: Result, theirs: Result) -> dict[str, Any]:
@@ -428,21 +415,21 @@ def _landscapes(
     A study has none if its models have weights of their own shape or start from weights of their own, or if
     all of them went so far that nothing else would be seen.
     """
-    columns = list(landscape.TRAJECTORY_COLUMNS), list(landscape.SURFACE_COLUMNS)
-    drawn = []
-    for name, study in params.studies.items():
-        found = {model: results[model] for model in study.models}
-        networks = {(result.settings.hidden_layers, result.settings.activation) for result in found.values()}
-        spanning = [m for m, result in found.items() if result.metrics["status"] not in landscape.EXCLUDED]
-        if len(networks) > 1 or len({result.seeds[0] for result in found.values()}) > 1 or not spanning:
+    trajectories, surface = {}, {}
+    for study, members in params.studies.items():
+        found = {model: results[model] for model in members.models}
+        starts = {(r.settings.hidden_layers, r.settings.activation, r.seeds[0]) for r in found.values()}
+        near = [m for m, result in found.items() if result.metrics["status"] not in landscape.EXCLUDED]
+        if len(starts) > 1 or not near:
             continue
-        trajectories = {
-            model: read_array(result.folder / "trajectory.npy") for model, result in found.items()
-        }
-        ((hidden_layers, activation),) = networks
+        [(hidden_layers, activation, _)] = starts
+        weights = {model: read_array(result.folder / "trajectory.npy") for model, result in found.items()}
         widths = (dataset.train.images[0].size, *hidden_layers, dataset.classes)
-        tables = landscape.study_landscape(trajectories, spanning, dataset.train, widths, activation)
-        drawn.append([table.assign(study=name) for table in tables])
-    drawn = drawn or [[pd.DataFrame(columns=names) for names in columns]]
-    trajectories, surface = (pd.concat(tables, ignore_index=True) for tables in zip(*drawn, strict=True))
-    return trajectories[columns[0]], surface[columns[1]]
+        trajectories[study], surface[study] = landscape.study_landscape(
+            weights, near, dataset.train, widths, activation
+        )
+    if not surface:
+        return pd.DataFrame(columns=landscape.TRAJECTORY_COLUMNS), pd.DataFrame(
+            columns=landscape.SURFACE_COLUMNS
+        )
+    return _stacked("study", trajectories), _stacked("study", surface)
