@@ -50,13 +50,8 @@ export function still() {
   return matchMedia("(prefers-reduced-motion: reduce)").matches;
 }
 
-/** @param {[number, number, number]} a @param {[number, number, number]} b @param {number} share */
-function mixed(a, b, share) {
-  return a.map((value, place) => Math.round(value + (b[place] - value) * share));
-}
-
-/** @param {string} color such as "#0072b2" @returns {number[]} */
-function channels(color) {
+/** @param {string} color such as "#0072b2" @returns {number[]} red, green, blue */
+export function channels(color) {
   return [1, 3, 5].map((at) => parseInt(color.slice(at, at + 2), 16));
 }
 
@@ -64,5 +59,6 @@ function channels(color) {
 export function ramp(colors, share) {
   const place = Math.min(Math.max(share, 0), 1) * (colors.length - 1);
   const low = Math.min(Math.floor(place), colors.length - 2);
-  return mixed(channels(colors[low]), channels(colors[low + 1]), place - low);
+  const [from, to] = [channels(colors[low]), channels(colors[low + 1])];
+  return from.map((value, at) => Math.round(value + (to[at] - value) * (place - low)));
 }

@@ -7,6 +7,11 @@ export function count(value) {
   return Math.round(value).toLocaleString("en-US");
 }
 
+/** Formats a number of things: 1 seed, 5 seeds. @param {number} number @param {string} singular */
+export function counted(number, singular) {
+  return `${count(number)} ${singular}${number === 1 ? "" : "s"}`;
+}
+
 /** @param {number | null} share from 0 to 1 */
 export function percent(share, digits = 1) {
   return share === null ? "–" : `${(100 * share).toFixed(digits)}\u00a0%`;

@@ -88,14 +88,13 @@ export function confusion(canvas, run, frame) {
   const found = context(canvas, side, side);
   const shades = [0, 1, 2, 3].map((place) => property(`mistakes-${place}`));
   const most = Math.max(1, ...counts.map((value, place) => (Math.floor(place / classes) === place % classes ? 0 : value)));
-  const diagonal = ramp([property("diagonal"), property("diagonal")], 0);
   found.textAlign = "center";
   found.textBaseline = "middle";
   found.font = `${Math.min(12, high * 0.5)}px ${getComputedStyle(document.body).fontFamily}`;
   counts.forEach((value, place) => {
     const [truth, predicted] = [Math.floor(place / classes), place % classes];
-    const color = truth === predicted ? diagonal : ramp(shades, value ? 0.25 + 0.75 * Math.sqrt(value / most) : 0);
-    found.fillStyle = `rgb(${color})`;
+    const shade = value ? 0.25 + 0.75 * Math.sqrt(value / most) : 0;
+    found.fillStyle = truth === predicted ? property("diagonal") : `rgb(${ramp(shades, shade)})`;
     const [x, y] = [left + predicted * wide, top + truth * high];
     found.fillRect(x + 0.5, y + 0.5, wide - 1, high - 1);
     if (value && labelled) {

@@ -2,7 +2,7 @@
 
 import { valueAt } from "./data.js";
 import { mark } from "./charts.js";
-import { html, property, ramp, svg } from "./elements.js";
+import { channels, html, property, ramp, svg } from "./elements.js";
 import { number } from "./format.js";
 
 const WIDTH_PX = 360;
@@ -95,7 +95,7 @@ export class Surface {
     const [low, high] = [Math.min(...known), Math.max(...known)];
     const colors = [0, 1, 2, 3, 4].map((place) => property(`surface-${place}`));
     const bands = Array.from({ length: BANDS }, (_, band) => ramp(colors, band / (BANDS - 1)));
-    const empty = ramp([property("empty"), property("empty")], 0);
+    const empty = channels(property("empty"));
     const context = this.canvas.getContext("2d");
     const image = context.createImageData(WIDTH_PX, HEIGHT_PX);
     for (let y = 0; y < HEIGHT_PX; y++) {

@@ -3,7 +3,7 @@
 import { Chart } from "./charts.js";
 import { answerOf, cells, data, placeAt, settings, studied, valueAt } from "./data.js";
 import { byId, html, ramp, still } from "./elements.js";
-import { count, number, percent, rate } from "./format.js";
+import { count, counted, number, percent, rate } from "./format.js";
 import { Row, confusion, fromEasyToHard, picture, worstMistakes } from "./pictures.js";
 import { Surface, fittingZoom } from "./surface.js";
 
@@ -36,7 +36,7 @@ export function startSweep() {
   const beside = shownCells().filter((run) => run.learning_rate === state.chosen.learning_rate && run !== state.chosen);
   state.pinned = beside[beside.length - 1] ?? null;
   state.time = lastEpoch();
-  byId("runs-lead").textContent = `Each square is a network that was trained for ${grid.epochs} ${grid.epochs === 1 ? "epoch" : "epochs"}, with its own batch size and learning rate. Choose one, by mouse, touch or arrow keys, and see how it learns. “Pin”, or Enter, keeps it as B, and the next one is compared with it.`;
+  byId("runs-lead").textContent = `Each square is a network that was trained for ${counted(grid.epochs, "epoch")}, with its own batch size and learning rate. Choose one, by mouse, touch or arrow keys, and see how it learns. “Pin”, or Enter, keeps it as B, and the next one is compared with it.`;
   selects();
   charts = {
     loss: new Chart(byId("loss"), "Training loss by epoch of the chosen and the pinned run"),
@@ -92,7 +92,7 @@ function selects() {
     } }, ...options);
     byId("selects").append(html("label", {}, `${label} `, select));
   }
-  if (grid.seeds_left_out) byId("selects").append(html("span", { class: "note" }, `${grid.seeds_left_out} more seeds are in reports/sweep.csv`));
+  if (grid.seeds_left_out) byId("selects").append(html("span", { class: "note" }, `${counted(grid.seeds_left_out, "more seed")} in reports/sweep.csv`));
 }
 
 function errorRange(runs) {
@@ -122,7 +122,7 @@ function drawGrid() {
   if (studied.length) {
     const last = studied[0].epochs[studied[0].epochs.length - 1];
     const buttons = studied.map((run) => html("button", { type: "button", "data-model": run.model, title: settings(run), onclick: () => choose(run) }, run.model));
-    byId("studied").replaceChildren(html("p", { class: "note" }, `Or a model of the report, trained for ${last} ${last === 1 ? "epoch" : "epochs"}:`), html("div", { class: "chips", role: "group", "aria-label": "Models of the report" }, ...buttons));
+    byId("studied").replaceChildren(html("p", { class: "note" }, `Or a model of the report, trained for ${counted(last, "epoch")}:`), html("div", { class: "chips", role: "group", "aria-label": "Models of the report" }, ...buttons));
   }
 }
 
@@ -208,7 +208,8 @@ export function drawAll() {
   state.zoom = fittingZoom(frames(), shownRuns().map(({ run }) => run));
   drawSurface();
   drawPair();
-  drawTime();
+  drawnFrames = "";
+  moveMarks();
   if (focused === "pin" || focused === "unpin") (byId(focused) ?? byId("pin")).focus();
 }
 
@@ -229,7 +230,7 @@ function drawCards() {
       html("p", { class: "settings" }, settings(run)),
       html("p", { class: "figures" }, html("strong", {}, percent(lastAccuracy(run))), html("span", { class: `status ${data.not_learned.includes(run.status) ? "bad" : run.status}` }, run.status)),
       html("p", {}, STATUSES[run.status]),
-      html("p", { class: "note" }, `${count(run.updates[last])} updates in ${count(run.epochs[last])} ${run.epochs[last] === 1 ? "epoch" : "epochs"}. All weights together moved ${number(run.distance)} from the start.`),
+      html("p", { class: "note" }, `${counted(run.updates[last], "update")} in ${counted(run.epochs[last], "epoch")}. All weights together moved ${number(run.distance)} from the start.`),
     );
   }
 }
@@ -275,11 +276,6 @@ function drawPair() {
 
 let drawnFrames = "";
 
-function drawTime() {
-  drawnFrames = "";
-  moveMarks();
-}
-
 /** Draws what depends on the time: the marks at once, pictures only when a run reaches another epoch. */
 function moveMarks() {
   const shown = shownRuns().map(({ side, run }) => ({ side, run, at: placeAt(run, state.time) }));
@@ -293,7 +289,7 @@ function moveMarks() {
   drawValues("accuracy-values", shown, ({ run, at }) => percent(run.validation_accuracy[at.frame]));
   const reached = Math.floor(state.time + 1e-9);
   byId("epoch").value = String(state.time);
-  const words = shown.map(({ side, run, at }) => `${side.toUpperCase()}: ${count(run.updates[at.frame])} ${run.updates[at.frame] === 1 ? "update" : "updates"}`);
+  const words = shown.map(({ side, run, at }) => `${side.toUpperCase()}: ${counted(run.updates[at.frame], "update")}`);
   byId("epoch-word").textContent = `epoch ${reached} of ${lastEpoch()} · ${words.join(", ")}`;
   byId("epoch").setAttribute("aria-valuetext", `epoch ${reached} of ${lastEpoch()}`);
   const key = shown.map(({ at }) => at.frame).join();

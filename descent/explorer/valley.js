@@ -3,7 +3,7 @@
 import { Chart } from "./charts.js";
 import { cells, data, studied } from "./data.js";
 import { byId, html, still, svg } from "./elements.js";
-import { count, listed, number, percent, rate } from "./format.js";
+import { count, counted, listed, number, percent, rate } from "./format.js";
 
 /** @typedef {import("./data.js").Run} Run */
 
@@ -97,7 +97,7 @@ function sweepWords() {
   const words = groups.filter(([, rates]) => rates.length).map(([verb, rates]) => `${verb} ${listed(rates.map(rate))}`);
   const { batch_size: size, epochs } = row[0];
   const last = epochs[epochs.length - 1];
-  return `In the sweep, batch size ${count(size)} ${listed(words)}, within ${last} ${last === 1 ? "epoch" : "epochs"}.`;
+  return `In the sweep, batch size ${count(size)} ${listed(words)}, within ${counted(last, "epoch")}.`;
 }
 
 /** The path of the weight; the noise depends on the seed alone. */
@@ -133,9 +133,9 @@ function behaviour(learningRate, batch) {
   if (left > 0.5 && product < 1) return `It creeps: after ${STEPS} steps ${percent(left, left > 0.999 ? 4 : 0)} of the way is left. For 99 % of the way it would need ${number(needed, 2)} steps.`;
   if (left > 0.5) return "It oscillates: it jumps from side to side and hardly comes closer.";
   const spread = (product * NOISE) / Math.sqrt(batch * product * (2 - product));
-  const trembles = spread > 0.03 ? ` Then it trembles, ${number(spread, 2)} around the bottom, because slopes of ${count(batch)} ${batch === 1 ? "image" : "images"} are noisy.` : "";
+  const trembles = spread > 0.03 ? ` Then it trembles, ${number(spread, 2)} around the bottom, because slopes of ${counted(batch, "image")} are noisy.` : "";
   if (product > 1) return `It oscillates: each step jumps over the bottom, but lands lower.${trembles}`;
-  return `It converges: ${count(needed)} ${needed === 1 ? "step covers" : "steps cover"} 99 % of the way.${trembles}`;
+  return `It converges: ${counted(needed, "step")} cover${needed === 1 ? "s" : ""} 99 % of the way.${trembles}`;
 }
 
 function roll() {
