@@ -5,7 +5,6 @@ import hashlib
 import json
 import math
 import os
-import posixpath
 import re
 import statistics
 from collections import abc
@@ -15,7 +14,7 @@ from typing import Any
 
 from dvc_mlflow import provenance
 from dvc_mlflow.errors import Unusable, in_a_line
-from dvc_mlflow.mapping import Curves, Mapping, Metrics, Per, Rows, parse
+from dvc_mlflow.mapping import Curves, DatasetMapping, Mapping, Metrics, Per, Rows, parse
 from dvc_mlflow.repository import Repository, Stage, files_in, opened
 
 STEPS = ("step", "epoch", "iteration", "batch", "round")
@@ -113,7 +112,7 @@ def _read(place: provenance.Place, revision: str | None, folder: Path) -> Expect
         expectation = Expectation([], {}, origin, diff, committed)
         for stage in stages:
             try:
-                if mapping := parse(stage.name, stage.meta):
+                if mapping := parse(stage.name, stage.meta, stage.folder):
                     expectation.stages.append(_Reader(repository, stage, mapping, place.root.name).run())
             except Unusable as error:
                 expectation.unusable[stage.name] = str(error)
@@ -124,7 +123,7 @@ def read_running(place: provenance.Place, name: str) -> ExpectedStage:
     """Read what MLflow should show of a stage that has just run, with the bytes that its outputs have now."""
     with opened(place.workspace) as repository:
         stage = repository.running(name, now=True)
-        mapping = parse(stage.name, stage.meta)
+        mapping = parse(stage.name, stage.meta, stage.folder)
         assert mapping
         return _Reader(repository, stage, mapping, place.root.name, running=True).run()
 
@@ -144,6 +143,8 @@ class _Reader:
     ):
         """`running`: the files are those that a stage wrote just now, not those that dvc.lock names."""
         self.repository, self.stage, self.mapping, self.running = repository, stage, mapping, running
+        by_convention = [Metrics.model_construct(file=path) for path in stage.metrics]
+        self.metrics = by_convention if mapping.metrics is None else mapping.metrics
         params = parameters(stage)
         made = json.dumps([stage.name, params, stage.outs or stage.deps], sort_keys=True)
         self.result = ExpectedStage(
@@ -190,30 +191,18 @@ class _Reader:
         outs = json.dumps(stage.outs, sort_keys=True)
         if len(outs) <= LONGEST_TAG:
             result.tags["dvc.outs"] = outs
-        for one in self.mapping.datasets or []:
-            path = self._path(one.path)
-            md5 = self.repository.md5(path, stage.deps)
-            result.datasets.append((one.name, md5[:8], path, one.context))
-        if self.mapping.datasets is None:
-            result.datasets = [(path, stage.deps[path][:8], path, "") for path in stage.data]
-
-    def _path(self, path: str) -> str:
-        """Return a path of `meta.mlflow`, which is relative to its dvc.yaml, relative to the root."""
-        normal = posixpath.normpath(posixpath.join(self.stage.folder, path))
-        if normal.startswith(("../", "/")):
-            raise Unusable(f"meta.mlflow: {path!r}; accepted: a path within the repository")
-        return normal
+        data = self.mapping.datasets
+        if data is None:
+            data = [DatasetMapping.model_construct(path=path, name=path) for path in stage.data]
+        for one in data:
+            md5 = self.repository.md5(one.path, stage.deps)
+            result.datasets.append((one.name, md5[:8], one.path, one.context))
 
     def _file(self, path: str) -> Path:
         return self.repository.file(path, self.running)
 
-    def _metrics(self) -> list[Metrics]:
-        if self.mapping.metrics is None:
-            return [Metrics(file=path) for path in self.stage.metrics]
-        return [one.model_copy(update={"file": self._path(one.file)}) for one in self.mapping.metrics]
-
     def _add_metrics(self) -> None:
-        contents = {one.file: _load(self._file(one.file)) for one in self._metrics()}
+        contents = {one.file: _load(self._file(one.file)) for one in self.metrics}
         values: dict[str, dict[str, Any]] = {}
         for file, content in contents.items():
             named = content if isinstance(content, dict) else {PurePosixPath(file).stem: content}
@@ -221,7 +210,7 @@ class _Reader:
         prefixes = _prefixes(values)
         for file, own in values.items():
             self._add(self.result, ((prefixes[file] + key, value) for key, value in own.items()))
-        for one in self._metrics():
+        for one in self.metrics:
             if one.per:
                 content = contents[one.file]
                 held = content.get(one.per.list) if isinstance(content, dict) else None
@@ -265,8 +254,7 @@ class _Reader:
     def _curves(self) -> abc.Iterator[tuple[Curves, str]]:
         """Yield what holds curves, with the prefix of their names."""
         if self.mapping.curves is not None:
-            for one in self.mapping.curves:
-                yield one.model_copy(update={"file": self._path(one.file)}), ""
+            yield from ((one, "") for one in self.mapping.curves)
             return
         found: dict[str, tuple[str, set[str]]] = {}
         for path, x in self.stage.plots.items():
@@ -280,7 +268,7 @@ class _Reader:
                         found[file] = step, rows[0].keys() - {step}
         prefixes = _prefixes({file: columns for file, (_, columns) in found.items()})
         for file, (step, _) in found.items():
-            yield Curves(file=file, step=step), prefixes[file]
+            yield Curves.model_construct(file=file, step=step), prefixes[file]
 
     def _members(self, path: str) -> list[tuple[str, Path]]:
         """List the files at `path`, which may be a folder."""
@@ -313,7 +301,7 @@ class _Reader:
 
     def _add_rows(self, rows: Rows) -> None:
         named = [*rows.params, *rows.log, *(rows.metrics or []), *([rows.seconds] if rows.seconds else [])]
-        for row in self._rows(self._path(rows.file), named):
+        for row in self._rows(rows.file, named):
             child = self._child({name: row[name] for name in rows.params})
             for name, base in rows.log.items():
                 if (number := as_number(row[name])) is not None and number > 0:
@@ -324,9 +312,9 @@ class _Reader:
             self._add(child, ((name, row[name]) for name in rows.metrics or row if name not in used))
 
     def _add_files(self) -> None:
-        wanted = [self._path(path) for path in self.mapping.artifacts]
+        wanted = self.mapping.artifacts
         added: set[Path] = set()  # a plot may be named by its folder too
-        for path in [*wanted, *(one.file for one in self._metrics()), *self.stage.plots]:
+        for path in [*wanted, *(one.file for one in self.metrics), *self.stage.plots]:
             for file, local in self._members(path):
                 if local not in added and (path in wanted or local.stat().st_size < LARGEST_PLOT_BYTES):
                     added.add(local)
@@ -334,7 +322,7 @@ class _Reader:
                     taken = name in self.result.artifacts  # by a file of another folder
                     self.result.artifacts[file if taken else name] = local
         if self.mapping.model:
-            self.result.model_path = self._file(self._path(self.mapping.model.file))
+            self.result.model_path = self._file(self.mapping.model.file)
 
 
 def _prefixes(names: abc.Mapping[str, abc.Iterable[str]]) -> dict[str, str]:

@@ -1,17 +1,16 @@
 """The schema of `meta.mlflow` in dvc.yaml: how a stage is shown in MLflow."""
 
+import posixpath
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from dvc_mlflow.errors import Unusable
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
+class _Part(BaseModel, frozen=True):
     @model_validator(mode="before")
     @classmethod
     def _has_known_keys(cls, value: Any) -> Any:
@@ -27,14 +26,20 @@ def _listed(value: Any) -> Any:
     return [value] if isinstance(value, str | dict) else value
 
 
-def _as_metrics(value: Any) -> Any:
-    listed = _listed(value)
-    if not isinstance(listed, list):
-        return listed
-    return [{"file": one} if isinstance(one, str) else one for one in listed]
+def _as_file(value: Any) -> Any:
+    return {"file": value} if isinstance(value, str) else value
+
+
+def _within_root(path: str, info: Any) -> str:
+    """Return the path from the root: in a dvc.yaml it is relative to the stage's folder."""
+    normal = posixpath.normpath(posixpath.join(info.context["folder"], path))
+    if f"{normal}/".startswith(("../", "/")):
+        raise PydanticCustomError("path", "a path within the repository")
+    return normal
 
 
 Words = Annotated[list[str], BeforeValidator(_listed)]
+RootPath = Annotated[str, AfterValidator(_within_root)]
 
 
 class Per(_Part):
@@ -47,14 +52,17 @@ class Per(_Part):
 class Metrics(_Part):
     """A JSON, YAML or TOML file: its numbers become metrics, its words tags."""
 
-    file: str
+    file: RootPath
     per: Per | None = None
+
+
+MetricsFile = Annotated[Metrics, BeforeValidator(_as_file)]
 
 
 class Curves(_Part):
     """A long table: one metric value per row, one child run for each value of `run_per`."""
 
-    file: str
+    file: RootPath
     step: str
     run_per: Words = []
     metrics: Words | None = None
@@ -63,7 +71,7 @@ class Curves(_Part):
 class Rows(_Part):
     """A table with one child run per row: `params` identify it, other numbers are its metrics."""
 
-    file: str
+    file: RootPath
     params: Words
     metrics: Words | None = None
     seconds: str | None = None
@@ -73,7 +81,7 @@ class Rows(_Part):
 class DatasetMapping(_Part):
     """A dependency that is shown as a dataset, or a file within it."""
 
-    path: str
+    path: RootPath
     name: str
     context: str = ""
 
@@ -89,7 +97,7 @@ class Best(_Part):
 class ModelMapping(_Part):
     """A file or folder logged as a model: a `.keras` file, or what `mlflow.….save_model` wrote."""
 
-    file: str
+    file: RootPath
     flavour: Literal["keras", "mlflow"]
     register_as: str | None = Field(None, alias="register")
     alias: str | None = None
@@ -129,24 +137,28 @@ class Mapping(_Part):
 
     experiment: str | None = None
     description: str = ""
-    metrics: Annotated[list[Metrics], BeforeValidator(_as_metrics)] | None = None
+    metrics: Annotated[list[MetricsFile], BeforeValidator(_listed)] | None = None
     curves: Annotated[list[Curves], BeforeValidator(_listed)] | None = None
     rows: Rows | None = None
     names: dict[str, str] = {}
     tags: dict[str, str | int | float | bool] = {}
-    artifacts: Words = []
+    artifacts: Annotated[list[RootPath], BeforeValidator(_listed)] = []
     datasets: list[DatasetMapping] | None = None
     model: ModelMapping | None = None
     views: dict[str, View] = {}
 
 
-def parse(stage: str, meta: Any) -> Mapping | None:
-    """Validate the `meta` of a stage; None for `mlflow: false`. Raises Unusable, with a line per error."""
+def parse(stage: str, meta: Any, folder: str = ".") -> Mapping | None:
+    """Validate the `meta` of a stage, whose files are relative to `folder`; None for `mlflow: false`.
+
+    Raises Unusable, with a line per error.
+    """
     value = meta.get("mlflow") if isinstance(meta, dict) else None
     if value is False:
         return None
     try:
-        return Mapping() if value is None or value is True else Mapping.model_validate(value)
+        given = {} if value in (None, True) else value
+        return Mapping.model_validate(given, context={"folder": folder})
     except ValidationError as error:
         raise Unusable("\n".join(_line(stage, one) for one in error.errors())) from None
 

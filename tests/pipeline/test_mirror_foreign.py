@@ -212,7 +212,9 @@ def test_a_path_out_of_the_repository_leaves_one_stage_out(plain, mirror):
     )
     logged, error = mirror("sync", expect=1).splitlines()
     assert logged == "shout: logged"
-    assert error == "count: meta.mlflow: '../secret.txt'; accepted: a path within the repository"
+    assert error == (
+        "dvc.yaml: stage count: meta.mlflow.artifacts.0: '../secret.txt'; accepted: a path within the repository"
+    )
 
 
 def test_outputs_that_fit_no_tag_are_traced_by_the_listing(plain, mirror, monkeypatch):
