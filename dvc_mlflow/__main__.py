@@ -13,7 +13,7 @@ COMMANDS = {
     "sync": "Log what DVC has and MLflow lacks.",
     "check": "List what differs between DVC and MLflow; exit code 1 if anything does.",
     "trace": "Show which run made a file, or which files a run made.",
-    "ui": "Open MLflow's pages on a saved view.",
+    "ui": "Serve MLflow's pages, and print the address of each saved view.",
     "server": "Serve MLflow over PostgreSQL to several people.",
 }
 OTHER_PYTHON = ("PYTHONINSPECT", "PYTHONOPTIMIZE", "PYTHONWARNINGS", "PYTHONDEVMODE")

@@ -45,13 +45,14 @@ def ui(root: Path, uri: str | None, port: str) -> int:
     number = 0 if remote else _free_port(port)
     store = open_store(root, uri)
     assert store
-    address = views.address(store, redacted(store.uri) if remote else f"http://{HOST}:{number}")
+    addresses = views.addresses(store, redacted(store.uri) if remote else f"http://{HOST}:{number}")
+    message = "\n".join(["The runs are at", *addresses])
     if remote:
-        print(f"The runs are at {address}")
+        print(message)
         return 0
     command = ["ui", "--workers", "1", "--artifacts-destination", str(root / "mlartifacts")]
     settings = {"MLFLOW_BACKEND_STORE_URI": store.uri}
-    return _serve(command, settings, number, f"The runs are at {address}", root)
+    return _serve(command, settings, number, message, root)
 
 
 def server(root: Path, port: str) -> int:

@@ -31,17 +31,22 @@ def update(store: Store, stages: Iterable[ExpectedStage]) -> list[str]:
     return done
 
 
-def address(store: Store, base: str) -> str:
-    """Return the address of the first saved view, else of the first experiment, else of their list."""
-    pages, base = [], f"{base.rstrip('/')}/#/experiments"
+def addresses(store: Store, base: str) -> list[str]:
+    """Return the addresses of the saved views, each after its name; else of the experiments, or their list.
+
+    A view with lines or points opens on its charts: MLflow keeps that in the address alone.
+    """
+    pages, views, base = [], [], f"{base.rstrip('/')}/#/experiments"
     for experiment in store.client.search_experiments(order_by=["experiment_id ASC"]):
         page = f"{base}/{experiment.experiment_id}/runs?workflowType=machine_learning"
-        saved = {key: json.loads(text) for key, text in experiment.tags.items() if key.startswith(TAG)}
-        if saved:
-            key = min(saved, key=lambda key: int(saved[key]["createdAt"]))
-            return f"{page}&viewStateShareKey={key.removeprefix(TAG)}"
         pages += [page] if experiment.name != "Default" else []
-    return [*pages, base][0]
+        saved = {key: json.loads(text) for key, text in experiment.tags.items() if key.startswith(TAG)}
+        for key, view in sorted(saved.items(), key=lambda item: int(item[1]["createdAt"])):
+            state = json.loads(zlib.decompress(base64.b64decode(view["state"].removeprefix("deflate;"))))
+            charts = any(chart["type"] != "BAR" for chart in state["compareRunCharts"] or [])
+            mode = "&compareRunsMode=CHART" * charts
+            views.append(f"{view['name']}: {page}&viewStateShareKey={key.removeprefix(TAG)}{mode}")
+    return views or pages or [base]
 
 
 def _state(view: View) -> dict[str, Any]:

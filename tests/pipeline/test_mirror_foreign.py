@@ -236,10 +236,8 @@ def test_what_neither_dvc_nor_mlflow_has_is_made_anew(plain, mirror):
 def test_pages_open_on_the_experiment_where_no_view_is_saved(plain, mirror):
     reader = Reader(plain.folder)
     store = SimpleNamespace(client=reader.client)
-    assert views.address(store, "http://host") == "http://host/#/experiments"
+    assert views.addresses(store, "http://host") == ["http://host/#/experiments"]
     mirror("sync")
     experiment = reader.client.get_experiment_by_name("project").experiment_id
-    assert (
-        views.address(store, "http://host").partition("?")[0]
-        == f"http://host/#/experiments/{experiment}/runs"
-    )
+    (page,) = views.addresses(store, "http://host")
+    assert page.partition("?")[0] == f"http://host/#/experiments/{experiment}/runs"

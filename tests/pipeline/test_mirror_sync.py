@@ -395,7 +395,9 @@ def test_views_are_saved_where_mlflow_looks_for_them(reader):
     (held,) = [json.loads(value) for key, value in tags.items() if key.startswith("mlflow.sharedViewState.")]
     state = json.loads(zlib.decompress(base64.b64decode(held["state"].removeprefix("deflate;"))))
     assert held["name"] == "Answers"
-    page = views.address(SimpleNamespace(client=reader.client), "http://host")
-    assert page.endswith("&viewStateShareKey=" + hashlib.md5(b"Answers").hexdigest())
+    (page,) = views.addresses(SimpleNamespace(client=reader.client), "http://host")
+    assert page.startswith("Answers: http://host/#/experiments/")
+    key = hashlib.md5(b"Answers").hexdigest()
+    assert page.endswith(f"&viewStateShareKey={key}&compareRunsMode=CHART")  # one of its charts is a line
     assert state["selectedColumns"] == ["params.`rate`", "metrics.`accuracy/validation`", "tags.`outcome`"]
     assert [chart["type"] for chart in state["compareRunCharts"]] == ["BAR", "LINE"]
