@@ -36,7 +36,7 @@ from descent.data import NPZ, InvalidData, RawDataset
 from descent.datasets import IDX_FILES, Archive, KnownDataset
 from descent.errors import UsageError, UserError
 from descent.files import sha256, write_bytes
-from descent.packages import certificates, pip_settings
+from descent.packages import certificates, pip_settings, proxy_url
 from descent.process import deadline
 
 DEFAULT_INDEX = "https://pypi.org/simple"
@@ -377,7 +377,8 @@ def _download(url: str, file: IO[bytes], limits: Limits) -> requests.Response:
 
 def _copy_body(client: requests.Session, url: str, file: IO[bytes], limits: Limits) -> requests.Response:
     size, title = 0, public_url(url).rpartition("/")[2]
-    with client.get(url, stream=True, timeout=TIMEOUTS_S) as response:
+    # As the session's alone, proxies would come after those of the environment.
+    with client.get(url, stream=True, timeout=TIMEOUTS_S, proxies=client.proxies) as response:
         response.raise_for_status()
         announced = response.raw.length_remaining or 0
         options = {"unit": "B", "unit_scale": True, "leave": False, "disable": None}
@@ -396,12 +397,15 @@ def _session() -> Iterator[requests.Session]:
     """Give an HTTP session that rejects plain HTTP to other machines, also after a redirect.
 
     It trusts the system's certificates, as pip and browsers do, and those that pip's configuration,
-    REQUESTS_CA_BUNDLE or SSL_CERT_FILE name. Its errors are NotFound, Unavailable or Transient.
+    REQUESTS_CA_BUNDLE or SSL_CERT_FILE name; its proxy is pip's or that of HTTPS_PROXY. Its errors are
+    NotFound, Unavailable or Transient.
     """
     truststore.inject_into_ssl()
     with requests.Session() as client:
         client.mount("http://", _LoopbackOnly())
-        client.verify = certificates(pip_settings(), os.environ) or True
+        pip = pip_settings()
+        client.verify = certificates(pip, os.environ) or True
+        client.proxies = {"https": proxy} if (proxy := proxy_url(pip)) else {}
         client.headers["Accept-Encoding"] = "identity"  # the file as it is
         try:
             yield client

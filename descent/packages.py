@@ -13,6 +13,7 @@ import importlib.util
 import itertools
 import math
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -86,8 +87,7 @@ def uv_variables(pip: Mapping[str, str], environment: Mapping[str, str]) -> dict
         variables["UV_FIND_LINKS"] = ",".join(os.path.expanduser(link) for link in pip["find-links"].split())
     if "trusted-host" in pip:
         variables["UV_INSECURE_HOST"] = " ".join(pip["trusted-host"].split())
-    if "proxy" in pip:
-        proxy = pip["proxy"] if "://" in pip["proxy"] else f"http://{pip['proxy']}"
+    if proxy := proxy_url(pip):
         for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
             variables |= {name: proxy, name.lower(): proxy}
     if bundle := certificates(pip, environment):
@@ -103,6 +103,11 @@ def uv_variables(pip: Mapping[str, str], environment: Mapping[str, str]) -> dict
     if pip.get("no-cache-dir", "").lower() in TRUE:
         variables["UV_NO_CACHE"] = "1"
     return variables
+
+
+def proxy_url(pip: Mapping[str, str]) -> str | None:
+    """Return the proxy that pip is configured with, None for those of the environment."""
+    return re.sub(r"^(?!\w+://)", "http://", pip["proxy"]) if "proxy" in pip else None
 
 
 def certificates(pip: Mapping[str, str], environment: Mapping[str, str]) -> str | None:

@@ -103,6 +103,10 @@ def serving(routes: dict[str, Answer | list[Answer]], tls=None) -> Iterator[tupl
             except (BrokenPipeError, ConnectionResetError):
                 pass  # the client has closed
 
+        def do_CONNECT(self):  # as a proxy that reaches nothing
+            requested.append(self.path)
+            self.send_error(502)
+
         def log_message(self, *_):
             pass
 

@@ -224,6 +224,14 @@ def test_a_certificate_of_pips_configuration_is_trusted(tls, certificate, monkey
         assert get(f"{url}/file") == CONTENT
 
 
+def test_the_proxy_of_pips_configuration_is_used(monkeypatch):
+    with serving({}) as (url, requested):
+        monkeypatch.setenv("PIP_PROXY", url.removeprefix("http://"))
+        with pytest.raises(Transient):
+            get("https://mnist.invalid/file")
+    assert set(requested) == {"mnist.invalid:443"}
+
+
 def test_a_missing_file_of_certificates_is_named(tls, monkeypatch):
     monkeypatch.setenv("PIP_CERT", "/no/such/file.pem")
     with pytest.raises(OSError, match="invalid path: /no/such/file.pem"):
