@@ -74,35 +74,28 @@ def pip_variables(pip: Mapping[str, str], environment: Mapping[str, str]) -> dic
 
 def uv_variables(pip: Mapping[str, str], environment: Mapping[str, str]) -> dict[str, str]:
     """Translate pip's settings into the environment variables that uv reads."""
+    links = map(os.path.expanduser, pip.get("find-links", "").split())
+    timeout = pip.get("timeout") or pip.get("default-timeout")
     variables = {
         "UV_NO_CONFIG": "1",
         "UV_CACHE_DIR": writable_cache(environment),
+        "UV_NO_CACHE": "1" if pip.get("no-cache-dir", "").lower() in TRUE else None,
+        "UV_DEFAULT_INDEX": pip.get("index-url"),
+        "UV_INDEX": " ".join(pip.get("extra-index-url", "").split()),
         "UV_INDEX_STRATEGY": "unsafe-best-match",  # pip takes the best version of all indexes
+        "UV_FIND_LINKS": ",".join(links),
+        "UV_INSECURE_HOST": " ".join(pip.get("trusted-host", "").split()),
+        "UV_HTTP_TIMEOUT": str(math.ceil(float(timeout))) if timeout else None,
+        "UV_HTTP_RETRIES": pip.get("retries"),
+        "SSL_CLIENT_CERT": os.path.expanduser(pip.get("client-cert", "")),
     }
-    if "index-url" in pip:
-        variables["UV_DEFAULT_INDEX"] = pip["index-url"]
-    if "extra-index-url" in pip:
-        variables["UV_INDEX"] = " ".join(pip["extra-index-url"].split())
-    if "find-links" in pip:
-        variables["UV_FIND_LINKS"] = ",".join(os.path.expanduser(link) for link in pip["find-links"].split())
-    if "trusted-host" in pip:
-        variables["UV_INSECURE_HOST"] = " ".join(pip["trusted-host"].split())
-    if proxy := proxy_url(pip):
-        for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
-            variables |= {name: proxy, name.lower(): proxy}
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        variables |= {name: proxy_url(pip), name.lower(): proxy_url(pip)}
     if bundle := certificates(pip, environment):
         variables["SSL_CERT_DIR" if os.path.isdir(bundle) else "SSL_CERT_FILE"] = bundle
     elif not environment.get("SSL_CERT_FILE") and not environment.get("SSL_CERT_DIR"):
         variables["UV_SYSTEM_CERTS"] = "1"
-    if "client-cert" in pip:
-        variables["SSL_CLIENT_CERT"] = os.path.expanduser(pip["client-cert"])
-    if timeout := pip.get("timeout") or pip.get("default-timeout"):
-        variables["UV_HTTP_TIMEOUT"] = str(math.ceil(float(timeout)))
-    if "retries" in pip:
-        variables["UV_HTTP_RETRIES"] = pip["retries"]
-    if pip.get("no-cache-dir", "").lower() in TRUE:
-        variables["UV_NO_CACHE"] = "1"
-    return variables
+    return {name: text for name, text in variables.items() if text}
 
 
 def proxy_url(pip: Mapping[str, str]) -> str | None:
