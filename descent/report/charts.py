@@ -366,9 +366,9 @@ def _described(cells: pd.DataFrame, comparison: pd.DataFrame) -> pd.DataFrame:
     return cells.assign(
         size=cells.batch_size.map(count),
         rate=cells.learning_rate.map(rate),
-        names=[", ".join(found) if isinstance(found, list) else "–" for found in cells.models],
+        names=cells.models.str.join(", ").fillna("–"),
         error=1 - cells.validation_accuracy,
-        sign=[STATUS_SIGNS.get(status, "") for status in cells.status],
+        sign=cells.status.map(STATUS_SIGNS).fillna(""),
         words=[f"{100 * accuracy:.1f}" for accuracy in cells.validation_accuracy],
     )
 

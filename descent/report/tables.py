@@ -345,16 +345,14 @@ def differences(
 
 def _over_seeds(ours: Result, theirs: Result) -> dict[str, Any]:
     """Compare the final validation accuracies of runs of the same seed."""
-    us, them = (
-        dict(zip(result.seeds, result.final("validation_accuracy"), strict=True)) for result in (ours, theirs)
-    )
-    seeds = [seed for seed in us if seed in them]
-    if not seeds:
+    us, them = (pd.Series(result.final("validation_accuracy"), result.seeds) for result in (ours, theirs))
+    pairs = pd.concat([us, them], axis=1, join="inner")
+    if pairs.empty:
         return {"pairs": 0}
-    found = paired_t([us[seed] for seed in seeds], [them[seed] for seed in seeds])
+    found = paired_t(pairs[0], pairs[1])
     difference, low, high = found.difference
     return {
-        "pairs": len(seeds),
+        "pairs": len(pairs),
         "difference": difference,
         "difference_low": low,
         "difference_high": high,
