@@ -4,7 +4,7 @@ from descent import paths, process
 from descent.config import read_params, with_tuned
 from descent.data import load_dataset
 from descent.errors import in_one_line
-from descent.report import render, sentences, tables
+from descent.report import render, tables
 
 
 @in_one_line()
@@ -18,7 +18,7 @@ def main() -> None:
         sweep = tables.read_table(paths.SWEEP_TABLE)
         tables.write_tables(tables.compute(params, results, dataset, sweep))
         written = tables.read_tables()  # what is said and drawn comes from the files
-        render.write_report(sentences.contents(params, written, dataset))
+        render.write_report(render.Report(params, written, dataset))
 
 
 if __name__ == "__main__":

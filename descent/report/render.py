@@ -19,14 +19,15 @@ from markupsafe import Markup
 
 from descent import colors, format, paths, results
 from descent.colors import THEMES
+from descent.config import Params
+from descent.data import Dataset
 from descent.files import write_text
 from descent.metrics import METRICS
 from descent.rates import cells
-from descent.report import captions, charts, landscape
+from descent.report import captions, charts, landscape, sentences
 from descent.report.captions import Caption
 from descent.report.charts import Models
-from descent.report.sentences import Contents
-from descent.report.tables import best
+from descent.report.tables import Tables, answer, best, tied
 
 TEMPLATES = Path(__file__).parent / "templates"
 JINJA = Environment(
@@ -40,11 +41,20 @@ JINJA.filters |= {"escaped": format.markdown, "number": format.number, "percent"
 JINJA.filters |= {"count": format.count, "counted": format.counted, "code": format.code}
 JINJA.filters["listed"] = format.listed
 JINJA.globals |= {"results": results, "landscape": landscape, "charts": charts, "colors": colors}
+JINJA.globals |= {"sentences": sentences, "answer": answer, "tied": tied}
 MAX_WIDTH_BESIDE_ANOTHER = 360
 """Wider charts stand one below another."""
 
 Spec = dict[str, Any]
 """A chart as Vega-Lite: https://vega.github.io/vega-lite/docs/spec.html."""
+
+
+class Report(NamedTuple):
+    """What is reported: the experiment, its results, and the images."""
+
+    params: Params
+    tables: Tables
+    dataset: Dataset
 
 
 class Figure(NamedTuple):
@@ -80,23 +90,23 @@ class Figure(NamedTuple):
         return plain(self.caption.title or self.caption.text) + models
 
 
-def write_report(contents: Contents, folder: Path = paths.REPORTS) -> None:
+def write_report(report: Report, folder: Path = paths.REPORTS) -> None:
     """Write figures/, report.md and report.html."""
-    found = figures(contents)
+    found = figures(report)
     write_figures(folder / paths.FIGURES.name, found.values())
-    write_text(folder / "report.md", report_markdown(contents, found))
-    write_text(folder / "report.html", report_page(contents, found))
+    write_text(folder / "report.md", report_markdown(report, found))
+    write_text(folder / "report.html", report_page(report, found))
 
 
-def figures(contents: Contents) -> dict[str, Figure]:
+def figures(report: Report) -> dict[str, Figure]:
     """Make all figures, by name, in the order of the report."""
-    dataset = contents.dataset
+    dataset = report.dataset
     names = "" if dataset.numbered else ": " + format.markdown(", ".join(dataset.class_names))
     samples = [specification(charts.sample_images(*dataset.train, dataset.class_names))]
     found = [Figure("samples", Caption("", f"A training image of each class{names}."), samples, samples)]
-    for study, rows in contents.tables.comparison.groupby("study", sort=False):
-        found += _study_figures(contents, study, rows)
-    found += [_sweep_figure(contents), *_mistakes_figure(contents)]
+    for study, rows in report.tables.comparison.groupby("study", sort=False):
+        found += _study_figures(report, study, rows)
+    found += [_sweep_figure(report), *_mistakes_figure(report)]
     return {figure.name: figure for figure in found}
 
 
@@ -108,11 +118,11 @@ def _figure(
     return Figure(name, caption, list(still), list(live))
 
 
-def _study_figures(contents: Contents, study: str, rows: pd.DataFrame) -> Iterator[Figure]:
+def _study_figures(report: Report, study: str, rows: pd.DataFrame) -> Iterator[Figure]:
     """Make a study's curves and, if there is a loss surface, its trajectories."""
-    tables, classes = contents.tables, contents.dataset.classes
+    tables, classes = report.tables, report.dataset.classes
     trajectories, surface = (table[table.study == study] for table in (tables.trajectories, tables.surface))
-    models = Models(list(contents.params.models), {name: contents.labels[name] for name in rows.model})
+    models = Models(list(report.params.models), sentences.labels(rows))
     guessing = {"train_loss": results.guessing_loss(classes), "validation_accuracy": 1 / classes}
     # With equally many updates the curves by updates would say the same as those by epoch.
     paces = ("epoch", "updates") if rows.updates.nunique() > 1 else ("epoch",)
@@ -131,13 +141,13 @@ def _study_figures(contents: Contents, study: str, rows: pd.DataFrame) -> Iterat
     yield _figure(f"{study}-curves", captions.curves(rows), models, curves)
     yield _figure(f"{study}-movement", captions.movement(rows), models, movement)
     if len(surface):
-        caption = captions.trajectories(rows, trajectories, contents.params.seeds(rows.model.iloc[0])[0])
+        caption = captions.trajectories(rows, trajectories, report.params.seeds(rows.model.iloc[0])[0])
         yield _figure(f"{study}-trajectories", caption, models, paths_on_the_surface)
 
 
-def _sweep_figure(contents: Contents) -> Figure:
+def _sweep_figure(report: Report) -> Figure:
     """Make a heat map for each optimizer, but one for all that are trained at one batch size alone."""
-    sweep, comparison, names = contents.tables.sweep, contents.tables.comparison, list(contents.params.models)
+    sweep, comparison, names = report.tables.sweep, report.tables.comparison, list(report.params.models)
     grid = cells(sweep)
     marked = set(comparison.merge(grid[["optimizer", "batch_size", "learning_rate"]]).model)
     models = Models(names, {name: name for name in names if name in marked})
@@ -152,9 +162,9 @@ def _sweep_figure(contents: Contents) -> Figure:
     return _figure("sweep", captions.sweep(sweep), models, heat_maps)
 
 
-def _mistakes_figure(contents: Contents) -> Iterator[Figure]:
+def _mistakes_figure(report: Report) -> Iterator[Figure]:
     """Make the figure of the best model's mistakes, if any model learned anything."""
-    tables, dataset = contents.tables, contents.dataset
+    tables, dataset = report.tables, report.dataset
     winner = best(tables.comparison.drop_duplicates("model"))
     if winner is None:
         return
@@ -225,14 +235,16 @@ def picture(figure: Figure) -> str:
 
 
 def report_markdown(
-    contents: Contents, found: Mapping[str, Figure], show: Callable[[Figure], str] = picture
+    report: Report, found: Mapping[str, Figure], show: Callable[[Figure], str] = picture
 ) -> str:
     """Render report.md; `show` returns what stands in the place of a figure."""
+    questions = [format.markdown(study.question) for study in report.params.studies.values()]
     text = JINJA.get_template("report.md.j2").render(
-        contents._asdict(),
+        report._asdict(),
+        studies=dict(iter(report.tables.comparison.groupby("study", sort=False))),
         figures=found,
         show=show,
-        anchors=anchors(plain(answer.question) for answer in contents.answers),
+        anchors=anchors(map(plain, questions)),
     )
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
@@ -266,14 +278,12 @@ def plain(text: str) -> str:
     return "".join(child.content for child in MARKDOWN.parseInline(text)[0].children or [])
 
 
-def report_page(contents: Contents, found: Mapping[str, Figure]) -> str:
+def report_page(report: Report, found: Mapping[str, Figure]) -> str:
     """Render report.html: the Markdown of report.md, in which live charts take the place of pictures."""
-    models = list(contents.params.models)
+    models, labels = list(report.params.models), sentences.labels(report.tables.comparison)
     place = JINJA.get_template("figure.html.j2").render
-    places = {
-        name: place(figure=figure, models=models, labels=contents.labels) for name, figure in found.items()
-    }
-    tokens = MARKDOWN.parse(report_markdown(contents, found, lambda figure: f"```\n{figure.name}\n```"))
+    places = {name: place(figure=figure, models=models, labels=labels) for name, figure in found.items()}
+    tokens = MARKDOWN.parse(report_markdown(report, found, lambda figure: f"```\n{figure.name}\n```"))
     headings = [
         (token, plain(text.content))
         for token, text in itertools.pairwise(tokens)
@@ -284,7 +294,7 @@ def report_page(contents: Contents, found: Mapping[str, Figure]) -> str:
     script, style = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("page.js", "page.css"))
     return JINJA.get_template("report.html.j2").render(
         models=models,
-        labels=contents.labels,
+        labels=labels,
         title=headings[0][1],
         sections=[(title, token.attrGet("id")) for token, title in headings if token.tag == "h2"],
         body=Markup(MARKDOWN.renderer.render(tokens, MARKDOWN.options, {"figures": places})),

@@ -1,18 +1,17 @@
 """The sentences of the report, derived from the tables; captions.py has the words below figures.
 
-All texts are Markdown, with the names of models in backquotes, unless a docstring says plain.
+The template calls these functions; `rows` are a study's rows of the comparison. Texts are Markdown, with the
+names of models in backquotes, unless a docstring says plain.
 """
 
 import itertools
 import math
 import textwrap
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import pandas as pd
 
 from descent.config import Params
-from descent.data import Dataset
 from descent.format import (
     capital,
     code,
@@ -69,74 +68,12 @@ FEWER = 0.5
 """Fewer updates are the cause where a model makes less than this share of the best model's."""
 
 
-class Answer(NamedTuple):
-    """The answer to a study's question.
-
-    Attributes:
-        study: The study's name (plain).
-        question: Its question, escaped for Markdown.
-        answer: The best value of the settings that the study varies, such as `batch size 8`, `a tie of …`
-            or `none` (plain).
-        models: The names of the best model, or of those that tie (plain); empty if none learned anything.
-        headline: The answer, the model and its accuracies.
-        table: All models; see `study_table` (plain).
-        note: What is in the table.
-        evidence: Intervals and tests.
-        reasons: The models, the cause of their result, and the numbers behind it; models that tie share one.
-        limits: What the comparison cannot say.
-    """
-
-    study: str
-    question: str
-    answer: str
-    models: list[str]
-    headline: str
-    table: pd.DataFrame
-    note: str
-    evidence: list[str]
-    reasons: list[str]
-    limits: list[str]
-
-
-class Contents(NamedTuple):
-    """What a report is made of.
-
-    Attributes:
-        params, tables, dataset: What it reports.
-        title: Its title.
-        introduction: What was found and why; each entry can stand alone.
-        network: What was trained.
-        answers: One per study, in the order of params.yaml.
-        labels: By model: its name in a legend, with its status unless it learned (plain).
-    """
-
-    params: Params
-    tables: Tables
-    dataset: Dataset
-    title: str
-    introduction: list[str]
-    network: str
-    answers: list[Answer]
-    labels: dict[str, str]
-
-
-def contents(params: Params, tables: Tables, dataset: Dataset) -> Contents:
-    """Put the tables in words."""
-    models = tables.comparison.drop_duplicates("model")
-    studies = dict(iter(tables.comparison.groupby("study", sort=False)))
-    return Contents(
-        params,
-        tables,
-        dataset,
-        title(list(studies.values())),
-        introduction(list(studies.values()), tables),
-        network(params, models, dataset.title),
-        [answer_study(name, study.question, studies[name], tables) for name, study in params.studies.items()],
-        {
-            row.model: row.model if row.status == "learned" else f"{row.model} ({row.status})"
-            for row in models.itertuples()
-        },
-    )
+def labels(comparison: pd.DataFrame) -> dict[str, str]:
+    """Return each model's name in a legend, with its status unless it learned (plain)."""
+    return {
+        row.model: row.model if row.status == "learned" else f"{row.model} ({row.status})"
+        for row in comparison.itertuples()
+    }
 
 
 def title(studies: Sequence[pd.DataFrame]) -> str:
@@ -146,9 +83,10 @@ def title(studies: Sequence[pd.DataFrame]) -> str:
     return f"How {listed(list(names))} {affect} gradient descent" if names else "Gradient descent"
 
 
-def network(params: Params, models: pd.DataFrame, data: str) -> str:
-    """Say what was trained, and how many updates an epoch has; `models` has a row for each model."""
-    first, epochs = models.iloc[0], params.train.epochs
+def network(params: Params, comparison: pd.DataFrame, data: str) -> str:
+    """Say what was trained, and how many updates an epoch has."""
+    models, epochs = comparison.drop_duplicates("model"), params.train.epochs
+    first = models.iloc[0]
     if len(models[["hidden_layers", "activation"]].drop_duplicates()) > 1:
         shape = "Multilayer perceptrons of several shapes learn"
     else:
@@ -310,29 +248,12 @@ def at_best_rates(rows: pd.DataFrame, sweep: pd.DataFrame) -> bool:
     return "learning_rate" in varying(rows) and len(chosen) == len(rows)
 
 
-# The answer to a study
+# The answer to a study, and how certain it is
 
 
-def answer_study(study: str, question: str, rows: pd.DataFrame, tables: Tables) -> Answer:
-    """Answer a study's question from its rows of the comparison and from the other tables."""
-    winner = best(rows)
-    found = tables.differences[tables.differences.study == study]
-    return Answer(
-        study,
-        markdown(question),
-        answer(rows),
-        list(tied(rows).model),
-        headline(rows, winner),
-        study_table(rows),
-        table_note(rows),
-        [] if winner is None else evidence(rows, winner, found),
-        reasons(rows, tables),
-        limits(rows, winner, tables.sweep),
-    )
-
-
-def headline(rows: pd.DataFrame, winner: pd.Series | None) -> str:
+def headline(rows: pd.DataFrame) -> str:
     """State the answer, the model and its accuracies."""
+    winner = best(rows)
     if winner is None:
         ends = listed([f"`{row.model}` {row.status}" for row in rows.itertuples()])
         return f"None: no model learned anything ({ends})."
@@ -352,8 +273,11 @@ def headline(rows: pd.DataFrame, winner: pd.Series | None) -> str:
     return f"{value} (`{winner.model}`{status}) {verdict}: it classifies {accuracies}"
 
 
-def evidence(rows: pd.DataFrame, winner: pd.Series, differences: pd.DataFrame) -> list[str]:
+def evidence(rows: pd.DataFrame, differences: pd.DataFrame) -> list[str]:
     """Report the best model's intervals and the tests against the runner-up."""
+    winner = best(rows)
+    if winner is None:
+        return []
     spread = (
         f"Over {winner.seeds} seeds the 95 % confidence interval of the mean is "
         f"{percent_range(winner.validation_accuracy_low, winner.validation_accuracy_high)} on the validation "
@@ -362,9 +286,10 @@ def evidence(rows: pd.DataFrame, winner: pd.Series, differences: pd.DataFrame) -
     )
     if winner.seeds == 1:
         spread = "There is one run of each model, so no confidence interval can be given."
-    if differences.empty:
+    tested = differences[differences.study == winner.study]
+    if tested.empty:
         return [spread]
-    first = differences.iloc[0]
+    first = tested.iloc[0]
     other = rows[rows.model == first.other].iloc[0]
     if other.status in NOT_LEARNED:
         return [spread, "No other model learned anything, so there is no lead to test."]
@@ -376,7 +301,7 @@ def evidence(rows: pd.DataFrame, winner: pd.Series, differences: pd.DataFrame) -
         f"{percent(other.validation_accuracy_mean)}, {gap} percentage points behind."
     )
     found = [spread, lead, over_seeds(first), over_images(first)]
-    most = differences.difference_high[differences.other.isin(tied(rows).model)].max()
+    most = tested.difference_high[tested.other.isin(tied(rows).model)].max()
     if most > 0:
         found.append(
             "A tie does not prove that models are equal. Of those that tie, none is behind by more than "
@@ -508,9 +433,9 @@ def _cause(row: pd.Series, rows: pd.DataFrame, falling: bool) -> str:
 # What a comparison cannot say
 
 
-def limits(rows: pd.DataFrame, winner: pd.Series | None, sweep: pd.DataFrame) -> list[str]:
+def limits(rows: pd.DataFrame, sweep: pd.DataFrame) -> list[str]:
     """Say what a study cannot, unless the sweep has measured it."""
-    found, names = [], varying(rows)
+    found, names, winner = [], varying(rows), best(rows)
     if at_best_rates(rows, sweep):
         found.append(
             f"Each learning rate is the best of the sweep after {counted(int(sweep.epochs.max()), 'epoch')} "

@@ -7,12 +7,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from descent.config import Params
 from descent.data import Dataset, Split
-from descent.format import markdown
 from descent.metrics import METRICS
-from descent.report.sentences import Answer, Contents
-from descent.report.tables import Tables
+from descent.report.render import Report
+from descent.report.tables import DIFFERENCES, Tables
 from tests.support.results import make_params, sweep_table
 
 QUESTION = "Which is best <script>alert(1)</script> | *really* [x](http://example.org) `y` $z$?"
@@ -20,7 +18,7 @@ RATES = (0.001, 0.01, 0.1)
 EPOCHS, CLASSES = 4, ("T-shirt/top", "Trouser", "Pullover", "Dress <b>", '"Coat"')
 
 
-def example(models: int = 3, seeds: int = 2) -> Contents:
+def example(models: int = 3, seeds: int = 2) -> Report:
     """Make a report of one study; the last of several models diverges in its second epoch."""
     names = [f"model_{number}" for number in range(models)]
     settings = {
@@ -31,8 +29,10 @@ def example(models: int = 3, seeds: int = 2) -> Contents:
     comparison = pd.DataFrame(settings.values()).assign(study="study", model=names, optimizer="sgd")
     comparison["status"] = [_status(name, names) for name in names]
     comparison["updates"] = [(7 + place) * EPOCHS for place in range(models)]
-    comparison["validation_accuracy_mean"] = np.linspace(0.9, 0.1, models)
-    comparison = comparison.assign(validation_loss_mean=0.3, seeds=seeds, best_seed=0)
+    comparison = comparison.assign(hidden_layers="none", activation="relu", images=20, pixels=196, classes=5)
+    comparison = comparison.assign(seeds=seeds, best_seed=0, p_lead=np.nan)
+    for column in [f"{key}_{end}" for key in METRICS for end in ("mean", "std", "low", "high")]:
+        comparison[column] = np.linspace(0.9, 0.1, models)
     true, predicted = np.divmod(np.arange(25), 5)
     confusion = {"model": names[0], "true": true, "predicted": predicted}
     mistakes = {"model": names[0], "image": [3, 7], "true": [3, 2], "predicted": [1, 4]}
@@ -44,7 +44,7 @@ def example(models: int = 3, seeds: int = 2) -> Contents:
     tables = Tables(
         comparison=comparison,
         history=_history(names, seeds),
-        differences=pd.DataFrame(),
+        differences=pd.DataFrame(columns=DIFFERENCES),
         trajectories=_trajectories(names),
         surface=pd.concat(surface, ignore_index=True).assign(study="study"),
         confusion=pd.DataFrame(confusion | {"images": np.where(true == predicted, 90, true)}),
@@ -53,7 +53,7 @@ def example(models: int = 3, seeds: int = 2) -> Contents:
     )
     random = np.random.default_rng(0)
     images = Split(random.integers(0, 255, (20, 14, 14), dtype=np.uint8), np.arange(20, dtype=np.uint8) % 5)
-    return _contents(params, tables, Dataset(images, images, images, CLASSES, source="A. Author, 2020"))
+    return Report(params, tables, Dataset(images, images, images, CLASSES, source="A. Author, 2020"))
 
 
 def svg_widths(folder: Path) -> dict[str, float]:
@@ -87,31 +87,3 @@ def _trajectories(names: list[str]) -> pd.DataFrame:
             pd.DataFrame({"model": name, "epoch": epochs, "x": far * epochs, "y": 0.1 * place * epochs})
         )
     return pd.concat(tables, ignore_index=True).assign(study="study", explained=0.9)
-
-
-def _contents(params: Params, tables: Tables, dataset: Dataset) -> Contents:
-    names = list(params.models)
-    headings = ["model", "learning rate", "validation accuracy", "status", "updates"]
-    rows = [[name, "0.001", "97.62 ± 0.10 %", _status(name, names), "125,000"] for name in names]
-    answer = Answer(
-        study="study",
-        question=markdown(QUESTION),
-        answer="learning rate 0.001 <b>",
-        models=names[:1],
-        headline=f"Learning rate 0.001 (`{names[0]}`) performed best.",
-        table=pd.DataFrame(rows, columns=headings),
-        note="Mean over 2 seeds ± standard deviation.",
-        evidence=["The lead is significant."],
-        reasons=[f"`{name}`: steps of a suitable size." for name in names],
-        limits=["Nothing else was tried."],
-    )
-    return Contents(
-        params,
-        tables,
-        dataset,
-        title="How the learning rate affects gradient descent",
-        introduction=["Small steps win."],
-        network="A network 196 → 5. An epoch is 7 updates.",
-        answers=[answer],
-        labels={n: n if _status(n, names) == "learned" else f"{n} (diverged)" for n in names},
-    )

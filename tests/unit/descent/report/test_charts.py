@@ -15,6 +15,7 @@ from descent.metrics import METRICS, Metric
 from descent.report import charts
 from descent.report.charts import Models
 from descent.report.render import specification, svg
+from descent.report.sentences import labels
 from tests.support.report import CLASSES, example
 from tests.support.results import ROOT
 
@@ -141,7 +142,7 @@ def test_ticks_of_a_logarithmic_axis_are_round_numbers(values, labels):
 def live_charts():
     made = example()
     names, comparison = list(made.params.models), made.tables.comparison
-    models = Models(names, made.labels, live=True)
+    models = Models(names, labels(made.tables.comparison), live=True)
     return {
         "curve": charts.learning_curve(made.tables.history, LOSS, "epoch", models),
         "trajectories": charts.trajectories(made.tables.trajectories, made.tables.surface, models),
@@ -208,7 +209,7 @@ def test_a_trajectory_ends_with_the_step_that_leaves_the_frame(x, expected):
 def test_axes_of_a_loss_surface_have_plain_numbers():
     made = example()
     surface = made.tables.surface.assign(x=lambda table: 6 * table.x, y=lambda table: 6 * table.y)
-    models = Models(list(made.params.models), made.labels)
+    models = Models(list(made.params.models), labels(made.tables.comparison))
     picture = text(charts.trajectories(made.tables.trajectories, surface, models))
     assert ">10<" in picture and "e+" not in picture
 
@@ -224,7 +225,7 @@ def test_a_trajectory_without_direction_is_its_start(lost):
 
 def sweep_rows():
     made = example()
-    models = Models(list(made.params.models), made.labels)
+    models = Models(list(made.params.models), labels(made.tables.comparison))
     return rows(charts.sweep_heat_map(rates.cells(made.tables.sweep), made.tables.comparison, models))
 
 

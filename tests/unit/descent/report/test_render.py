@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import pandas as pd
 import pytest
 
-from descent.report import render
+from descent.report import render, sentences
 from tests.support.report import QUESTION, example, svg_widths
 
 
@@ -106,11 +106,10 @@ def test_markdown_and_page_make_nothing_of_params_yaml_live(written, page):
     assert "<script" not in (written / "report.md").read_text()
 
 
-def test_html_in_the_texts_stays_text(figures):
-    contents = example()._replace(
-        title="<img src=x> and <b>bold</b>", network="<picture><img src=y></picture>"
-    )
-    page = Page(render.report_page(contents, figures))
+def test_html_in_the_texts_stays_text(figures, monkeypatch):
+    monkeypatch.setattr(sentences, "title", lambda studies: "<img src=x> and <b>bold</b>")
+    monkeypatch.setattr(sentences, "network", lambda *_: "<picture><img src=y></picture>")
+    page = Page(render.report_page(example(), figures))
     assert "img" not in page.tags and "picture" not in page.tags and "<b>bold</b>" in page.text
 
 
@@ -151,10 +150,11 @@ def test_data_of_the_page_is_strict_json(written):
 
 
 @pytest.mark.slow  # every figure once more
-def test_long_names_of_models_do_not_widen_a_figure(written, tmp_path):
+def test_long_names_of_models_do_not_widen_a_figure(written, tmp_path, monkeypatch):
     made = example()
     long = {name: name + "x" * 57 for name in made.params.models}
-    figures = render.figures(made._replace(labels=long))
+    monkeypatch.setattr(sentences, "labels", lambda rows: long)
+    figures = render.figures(made)
     render.write_figures(tmp_path, [figures["study-curves"]])
     assert svg_widths(tmp_path)["study-curves.svg"] < svg_widths(written / "figures")["study-curves.svg"] + 80
     assert long["model_1"] in (tmp_path / "study-curves.svg").read_text()

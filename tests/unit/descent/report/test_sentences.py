@@ -1,6 +1,8 @@
 """What the report says follows from the numbers: other numbers, another sentence."""
 
 import math
+import re
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -56,12 +58,19 @@ def difference(**changes) -> pd.DataFrame:
 
 
 def answered(rows=None, found=None):
+    """Return what the report says of a study."""
     rows = study() if rows is None else rows
     history = pd.concat([runs("a"), runs("b")])
-    empty = pd.DataFrame({"study": []})
+    empty = pd.DataFrame()
     found = difference() if found is None else found
-    return sentences.answer_study(
-        "s", "Which?", rows, Tables(rows, history, found, empty, empty, matrix(), empty, SWEEP)
+    filled = Tables(rows, history, found, empty, empty, matrix(), empty, SWEEP)
+    return SimpleNamespace(
+        answer=tables.answer(rows),
+        models=list(tables.tied(rows).model),
+        headline=sentences.headline(rows),
+        evidence=sentences.evidence(rows, found),
+        reasons=sentences.reasons(rows, filled),
+        limits=sentences.limits(rows, SWEEP),
     )
 
 
@@ -228,8 +237,7 @@ def test_updates_explain_nothing_without_a_comparison_at_equal_updates():
 
 
 def test_one_model_alone_is_compared_with_nothing():
-    rows = study().iloc[:1]
-    assert "is the only one of this study" in sentences.headline(rows, rows.iloc[0])
+    assert "is the only one of this study" in sentences.headline(study().iloc[:1])
 
 
 def test_learning_rates_are_too_large_or_too_small_by_their_status():
@@ -347,9 +355,8 @@ def test_reason_of_a_model_behind_names_what_differs():
 # Limits
 
 
-def limits(sweep=SWEEP, winner="a", **changes):
-    rows = study(**changes).set_index("model", drop=False)
-    return " ".join(sentences.limits(rows, winner and rows.loc[winner], sweep))
+def limits(sweep=SWEEP, **changes):
+    return " ".join(sentences.limits(study(**changes), sweep))
 
 
 def test_limits_name_unequal_updates_and_fixed_settings():
@@ -372,9 +379,10 @@ def test_limits_leave_out_what_the_sweep_has_measured():
 
 
 def test_limits_name_a_best_value_at_the_edge_unless_none_is_beyond():
-    assert "is the smallest of the 2" in limits() and "is the largest of the 2" in limits(winner="b")
-    assert "that were tried" not in limits(winner=None)
-    assert "that were tried" not in limits(winner="b", batch_size=[8, 1000])
+    second = {"validation_accuracy_mean": [0.90, 0.95]}
+    assert "is the smallest of the 2" in limits() and "is the largest of the 2" in limits(**second)
+    assert "that were tried" not in limits(status="stalled")
+    assert "that were tried" not in limits(batch_size=[8, 1000], **second)
     assert "that were tried" not in limits(batch_size=[1, 128])
 
 
@@ -471,7 +479,7 @@ def test_batch_sizes_without_a_part_in_the_scaling_law_are_named_with_the_reason
 
 
 def whole(folder, models, statuses, **params):
-    """Write results, compute the tables, and return all texts."""
+    """Write results, compute the tables, and return the report with its figures."""
     params = make_params(models, **params)
     for name, status in statuses.items():
         write_model(folder / name, params, name, status)
@@ -479,54 +487,42 @@ def whole(folder, models, statuses, **params):
         tables.compute(params, tables.read_results(params, folder), noise_dataset(), SWEEP), folder
     )
     SWEEP.to_csv(folder / "sweep.csv", index=False)
-    return sentences.contents(params, tables.read_tables(folder), noise_dataset())
-
-
-def everything(contents):
-    texts = [contents.title, contents.network, *contents.introduction]
-    texts += [text for figure in render.figures(contents).values() for text in figure.caption]
-    for answer in contents.answers:
-        texts += [answer.question, answer.headline, *answer.evidence, *answer.reasons, *answer.limits]
-    return texts
+    report = render.Report(params, tables.read_tables(folder), noise_dataset())
+    return report, render.figures(report)
 
 
 @pytest.mark.parametrize("status", OUTCOMES)
 def test_one_model_with_one_seed_and_one_epoch_has_a_report(status, tmp_path):
-    found = whole(tmp_path, {"only_1": {}}, {"only_1": status}, seeds=[3], epochs=1)
-    texts = everything(found)
-    assert not any(
-        "nan" in text.split() or "None" in text or "[]" in text for text in texts if "None:" not in text
-    )
-    assert found.title == "Gradient descent" and len(found.answers) == 1
+    text = render.report_markdown(*whole(tmp_path, {"only_1": {}}, {"only_1": status}, seeds=[3], epochs=1))
+    assert text.startswith("# Gradient descent\n") and text.count("## Which?") == 1
+    assert not re.search(r"\bnan\b|\bNone\b(?!:)|\[\]", text)
 
 
 @pytest.mark.slow  # 40 models, each compared with the best
 def test_forty_models_in_one_study_and_none_in_another(tmp_path):
     statuses = {f"m{place}": list(OUTCOMES)[place % 5] for place in range(40)}
     models = {name: {"learning_rate": 0.001 * (place + 1)} for place, name in enumerate(statuses)}
-    found = whole(tmp_path, models | {"loose": {"activation": "tanh"}}, statuses | {"loose": "learned"},
-                  studies={"a": {"question": "Which *rate*?", "models": list(models)}})  # fmt: skip
-    [answer] = found.answers
-    assert len(answer.reasons) == 41 - len(answer.models)
-    assert answer.question == r"Which \*rate\*?"
-    names = ["samples", "a-curves", "a-movement", "a-trajectories", "sweep", f"{answer.models[0]}-mistakes"]
-    figures = render.figures(found)
+    report, figures = whole(tmp_path, models | {"loose": {"activation": "tanh"}}, statuses | {"loose": "learned"},
+                            studies={"a": {"question": "Which *rate*?", "models": list(models)}})  # fmt: skip
+    best = tables.tied(report.tables.comparison).model.tolist()
+    assert len(sentences.reasons(report.tables.comparison, report.tables)) == 41 - len(best)
+    names = ["samples", "a-curves", "a-movement", "a-trajectories", "sweep", f"{best[0]}-mistakes"]
     assert list(figures) == names
-    assert "trained but not compared: `loose`.\n" in render.report_markdown(found, figures)
+    text = render.report_markdown(report, figures)
+    assert r"## Which \*rate\*?" in text and "trained but not compared: `loose`.\n" in text
 
 
 def test_every_text_is_markdown_that_shows_the_models_names(tmp_path):
-    found = whole(
-        tmp_path, {"a_b_c": {}, "d_e_f": {"batch_size": 4}}, {"a_b_c": "learned", "d_e_f": "stalled"}
-    )
-    for text in everything(found):
-        assert "<em>" not in MarkdownIt().render(text) or "Lorch" in text
+    statuses = {"a_b_c": "learned", "d_e_f": "stalled"}
+    text = render.report_markdown(*whole(tmp_path, {"a_b_c": {}, "d_e_f": {"batch_size": 4}}, statuses))
+    assert MarkdownIt().render(text).count("<em>") == text.count("*Visualizing")
 
 
 def test_different_networks_have_a_note_in_place_of_trajectories(tmp_path):
     found = whole(tmp_path, {"a": {}, "b": {"hidden_layers": []}}, {"a": "learned", "b": "learned"})
-    assert "a-trajectories" not in render.figures(found)
-    assert "several shapes" in found.network and "hidden layers" in found.title
+    text = render.report_markdown(*found)
+    assert "No trajectories are drawn" in text and "several shapes" in text
+    assert text.startswith("# How hidden layers")
 
 
 def test_network_counts_layers_runs_and_updates():
@@ -541,11 +537,9 @@ def test_network_counts_layers_runs_and_updates():
 def test_terms_are_defined_once_and_updates_compared_where_these_differ(batch_size, tmp_path):
     models = {"a": {}, "b": {"batch_size": batch_size, "learning_rate": 0.1}, "c": {"learning_rate": 0.2}}
     studies = {"one": {"question": "?", "models": ["a", "b"]}, "two": {"question": "?", "models": ["a", "c"]}}
-    contents = whole(tmp_path, models, dict.fromkeys(models, "learned"), studies=studies)
-    figures = render.figures(contents)
-    assert ("equally many updates" in figures["one-curves"].caption.text) == (batch_size == 4)
-    assert render.report_markdown(contents, figures).count("Euclidean") == 1
-    assert len([name for name in figures if name.endswith("-mistakes")]) == 1
+    text = render.report_markdown(*whole(tmp_path, models, dict.fromkeys(models, "learned"), studies=studies))
+    assert text.count("equally many updates") == (batch_size == 4)
+    assert text.count("Euclidean") == text.count("-mistakes.svg") == 1
 
 
 @pytest.mark.parametrize(("x", "words"), [(0.1, True), (2.0, False)])
