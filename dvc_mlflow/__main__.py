@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> None:
             place = provenance.find(Path(given.repo))
             uri = tracking_uri(place.root, given.tracking_uri)
             prepare_environment()
-            code = _run(given, place)
+            code = _run(given, place, uri)
             uri = ""  # a full disk behind stdout is no fault of MLflow
             sys.stdout.flush()
     except Stopped as stop:
@@ -55,7 +55,7 @@ def _leave(code: int) -> NoReturn:
     os._exit(code)
 
 
-def _run(given: argparse.Namespace, place: provenance.Place) -> int:
+def _run(given: argparse.Namespace, place: provenance.Place, uri: str) -> int:
     """Run a command and return its exit code."""
     if given.command == "sync":
         from dvc_mlflow.sync import sync
@@ -63,7 +63,7 @@ def _run(given: argparse.Namespace, place: provenance.Place) -> int:
         revisions: list[str | None] = given.rev or [None]
         if given.all_experiments:
             revisions += provenance.experiments(place.root)
-        done, undone = sync(place, revisions, given.tracking_uri, given.move_alias)
+        done, undone = sync(place, revisions, uri, given.move_alias)
         for line in done or ([] if undone else ["MLflow agrees with DVC already"]):
             print(line)
         for line in undone:
@@ -72,7 +72,7 @@ def _run(given: argparse.Namespace, place: provenance.Place) -> int:
     if given.command == "check":
         from dvc_mlflow.sync import check
 
-        found = check(place, given.rev, given.tracking_uri)
+        found = check(place, given.rev, uri)
         width = max((len(what) for what, _ in found), default=0)
         for what, difference in found:
             print(f"{what:{width}}  {difference}")
@@ -82,12 +82,12 @@ def _run(given: argparse.Namespace, place: provenance.Place) -> int:
     if given.command == "trace":
         from dvc_mlflow.trace import trace
 
-        print(trace(place, given.what, given.tracking_uri))
+        print(trace(place, given.what, uri))
         return 0
     from dvc_mlflow import server
 
     if given.command == "ui":
-        return server.ui(place.root, given.tracking_uri, given.port)
+        return server.ui(place.root, uri, given.port)
     return server.server(place.root, given.port)
 
 

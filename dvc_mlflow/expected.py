@@ -73,8 +73,9 @@ class ExpectedStage(ExpectedRun):
 
 @dataclass
 class Expectation:
-    """Everything that MLflow should show of a working tree or a revision."""
+    """Everything that MLflow should show of the working tree, which is `current`, or of a revision."""
 
+    current: bool
     stages: list[ExpectedStage]
     unusable: dict[str, str]
     origin: dict[str, str]
@@ -83,15 +84,9 @@ class Expectation:
 
 
 def read(place: provenance.Place, revision: str | None, folder: Path) -> Expectation:
-    """Read what MLflow should show at a revision, None for the working tree.
+    """Read what MLflow should show at a revision, whose files `folder` takes; None for the working tree.
 
-    Args:
-        place: The repository.
-        revision: A commit, branch, tag or DVC experiment.
-        folder: Takes the files of a revision.
-
-    Raises:
-        Unusable: It cannot be read, for whatever reason.
+    Raises Unusable, for whatever reason it cannot be read.
     """
     try:
         return _read(place, revision, folder)
@@ -109,11 +104,11 @@ def _read(place: provenance.Place, revision: str | None, folder: Path) -> Expect
         else:
             origin, diff = provenance.working_tree(place, repository.outs)
             committed = provenance.committed(place.workspace)
-        expectation = Expectation([], {}, origin, diff, committed)
+        expectation = Expectation(revision is None, [], {}, origin, diff, committed)
         for stage in stages:
             try:
-                if mapping := parse(stage.name, stage.meta, stage.folder):
-                    expectation.stages.append(_Reader(repository, stage, mapping, place.root.name).run())
+                if expected := _read_stage(place, repository, stage):
+                    expectation.stages.append(expected)
             except Unusable as error:
                 expectation.unusable[stage.name] = str(error)
     return expectation
@@ -121,28 +116,30 @@ def _read(place: provenance.Place, revision: str | None, folder: Path) -> Expect
 
 def read_running(place: provenance.Place, name: str) -> ExpectedStage:
     """Read what MLflow should show of a stage that has just run, with the bytes that its outputs have now."""
-    with opened(place.workspace) as repository:
-        stage = repository.running(name, now=True)
-        mapping = parse(stage.name, stage.meta, stage.folder)
-        assert mapping
-        return _Reader(repository, stage, mapping, place.root.name, running=True).run()
+    with opened(place.workspace, now=True) as repository:
+        stage = _read_stage(place, repository, repository.running(name))
+        assert stage
+        return stage
+
+
+def _read_stage(place: provenance.Place, repository: Repository, stage: Stage) -> ExpectedStage | None:
+    mapping = parse(stage.name, stage.meta, stage.folder)
+    return _Reader(repository, stage, mapping, place.root.name).run() if mapping else None
 
 
 def read_mapping(place: provenance.Place, name: str) -> tuple[Mapping | None, dict[str, str], str]:
     """Return how a stage that begins is shown, the tags of its provenance, and the uncommitted diff."""
     with opened(place.workspace) as repository:
-        mapping = parse(name, repository.running(name, now=False).meta)
+        mapping = parse(name, repository.running(name).meta)
         return mapping, *provenance.working_tree(place, repository.outs)
 
 
 class _Reader:
     """Reads one stage's files as its mapping says."""
 
-    def __init__(
-        self, repository: Repository, stage: Stage, mapping: Mapping, folder: str, running: bool = False
-    ):
-        """`running`: the files are those that a stage wrote just now, not those that dvc.lock names."""
-        self.repository, self.stage, self.mapping, self.running = repository, stage, mapping, running
+    def __init__(self, repository: Repository, stage: Stage, mapping: Mapping, folder: str):
+        """`folder` is the experiment's name where the mapping has none."""
+        self.repository, self.stage, self.mapping = repository, stage, mapping
         by_convention = [Metrics.model_construct(file=path) for path in stage.metrics]
         self.metrics = by_convention if mapping.metrics is None else mapping.metrics
         params = parameters(stage)
@@ -157,8 +154,6 @@ class _Reader:
 
     def run(self) -> ExpectedStage:
         """Read everything. Raises Unusable."""
-        from dvc.exceptions import DvcException
-
         try:
             self._add_files()
             for curves, prefix in self._curves():
@@ -168,7 +163,7 @@ class _Reader:
             self._add_metrics()
         except Unusable as error:
             raise Unusable(f"{self.stage.name}: {error}") from None
-        except (DvcException, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except Exception as error:  # of any file's format, and of DVC
             raise Unusable(f"{self.stage.name}: its files cannot be read: {error!r}") from None
         for child in self.result.children.values():
             child.tags = {**self.result.tags, **child.tags}
@@ -198,11 +193,8 @@ class _Reader:
             md5 = self.repository.md5(one.path, stage.deps)
             result.datasets.append((one.name, md5[:8], one.path, one.context))
 
-    def _file(self, path: str) -> Path:
-        return self.repository.file(path, self.running)
-
     def _add_metrics(self) -> None:
-        contents = {one.file: _load(self._file(one.file)) for one in self.metrics}
+        contents = {one.file: _load(self.repository.file(one.file)) for one in self.metrics}
         values: dict[str, dict[str, Any]] = {}
         for file, content in contents.items():
             named = content if isinstance(content, dict) else {PurePosixPath(file).stem: content}
@@ -264,7 +256,7 @@ class _Reader:
                     step = next((name for name in (x, *STEPS) if name and rows and name in rows[0]), None)
                     steps = [as_number(row.get(step)) for row in rows] if step else []
                     distinct = len(set(steps)) == len(steps)  # else there are several curves, of unknown kind
-                    if step and distinct and all(one is not None and one == int(one) for one in steps):
+                    if step and distinct and all(one is not None and one.is_integer() for one in steps):
                         found[file] = step, rows[0].keys() - {step}
         prefixes = _prefixes({file: columns for file, (_, columns) in found.items()})
         for file, (step, _) in found.items():
@@ -272,7 +264,7 @@ class _Reader:
 
     def _members(self, path: str) -> list[tuple[str, Path]]:
         """List the files at `path`, which may be a folder."""
-        local = self._file(path)
+        local = self.repository.file(path)
         if local.is_dir():
             return [(f"{path}/{name}", file) for name, file in files_in(local).items()]
         return [(path, local)]
@@ -281,20 +273,19 @@ class _Reader:
         for row in self._rows(curves.file, [curves.step, *curves.run_per, *(curves.metrics or [])]):
             identity = {name: row[name] for name in curves.run_per}
             run = self._child(identity) if identity else self.result
-            step = as_number(row[curves.step])
+            step = finite(row[curves.step])
             if step is None:
-                raise Unusable(
-                    f"{curves.file}: column {curves.step}: {row[curves.step]!r}; accepted: a number"
-                )
+                found = f"{curves.file}: column {curves.step}: {row[curves.step]!r}"
+                raise Unusable(f"{found}; accepted: a number")
             for name in curves.metrics or row.keys() - {curves.step, *curves.run_per}:
-                value = as_number(row[name])
-                if value is not None and math.isfinite(value):
+                value = finite(row[name])
+                if value is not None:
                     curve = run.curves.setdefault(metric_name(self.mapping, prefix + name), {})
                     curve[int(step)] = value
 
     def _rows(self, file: str, columns: list[str]) -> list[dict[str, Any]]:
         """Read a table that must have `columns`."""
-        rows = _table(self._file(file))
+        rows = _table(self.repository.file(file))
         if missing := [name for name in columns if rows and name not in rows[0]]:
             raise Unusable(f"meta.mlflow: {file}: column {missing[0]!r}; accepted: {', '.join(rows[0])}")
         return rows
@@ -307,7 +298,7 @@ class _Reader:
                 if (number := as_number(row[name])) is not None and number > 0:
                     child.params[f"log{base}_{name}"] = canonical(round(math.log(number, base), 6))
             if rows.seconds:
-                child.seconds = as_number(row[rows.seconds])
+                child.seconds = finite(row[rows.seconds])
             used = {*rows.params, rows.seconds}
             self._add(child, ((name, row[name]) for name in rows.metrics or row if name not in used))
 
@@ -322,7 +313,7 @@ class _Reader:
                     taken = name in self.result.artifacts  # by a file of another folder
                     self.result.artifacts[file if taken else name] = local
         if self.mapping.model:
-            self.result.model_path = self._file(self.mapping.model.file)
+            self.result.model_path = self.repository.file(self.mapping.model.file)
 
 
 def _prefixes(names: abc.Mapping[str, abc.Iterable[str]]) -> dict[str, str]:
@@ -376,6 +367,12 @@ def as_number(value: Any) -> float | None:
         return float(value)
     except (ValueError, OverflowError):
         return None
+
+
+def finite(value: Any) -> float | None:
+    """Return a number that MLflow can hold, else None."""
+    number = as_number(value)
+    return number if number is not None and math.isfinite(number) else None
 
 
 def canonical(value: Any) -> str:

@@ -54,12 +54,8 @@ class LiveRun:
             self._errors = tempfile.TemporaryFile()
             package = str(Path(__file__).resolve().parent.parent)
             command = [sys.executable, "-Wignore", "-c", PROGRAM, package, json.dumps(begun)]
-            streams: dict[str, Any] = {
-                "stdout": self._errors,
-                "stderr": self._errors,
-                "stdin": subprocess.PIPE,
-            }
-            self._process = subprocess.Popen(command, start_new_session=True, **streams)
+            said: dict[str, Any] = {"stdout": self._errors, "stderr": self._errors}
+            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True, **said)
             assert self._process.stdin
             self._pipe = self._process.stdin.fileno()
             os.set_blocking(self._pipe, False)

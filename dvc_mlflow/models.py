@@ -1,5 +1,6 @@
 """Models: the bytes of a stage's output as an MLflow model, and the registry's aliases."""
 
+import filecmp
 import json
 import platform
 import shutil
@@ -11,15 +12,11 @@ from typing import Any
 
 from dvc_mlflow.expected import Expectation, ExpectedStage, metric_name
 from dvc_mlflow.provenance import installed
-from dvc_mlflow.repository import digest, files_in
+from dvc_mlflow.repository import files_in
 from dvc_mlflow.store import UPLOAD_S, Store
 
-NAME = "model"
-"""The name that every logged model has."""
-MD5 = "dvc.md5"
-"""The tag with the md5 of the model's file or folder, as `digest` returns it."""
 LOGGED = "models:/"
-"""The beginning of the source of a version that was logged by a run; the model's id follows."""
+"""The beginning of the source of a version that a run logged; the model's id follows."""
 
 
 def log(store: Store, run: str, experiment: str, expected: ExpectedStage) -> None:
@@ -27,10 +24,9 @@ def log(store: Store, run: str, experiment: str, expected: ExpectedStage) -> Non
     from mlflow.entities import LoggedModelOutput
 
     assert expected.mapping.model and expected.model_path
-    tags = {MD5: digest(expected.model_path), "dvc.stage": expected.name}
-    logged = store.client.create_logged_model(experiment, NAME, run, tags)
+    logged = store.client.create_logged_model(experiment, "model", run, {"dvc.stage": expected.name})
     with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary, NAME)
+        folder = Path(temporary, "model")
         if expected.mapping.model.flavour == "keras":
             _write_keras(folder, expected.model_path, run, logged.model_id)
         else:
@@ -91,32 +87,32 @@ def keras_interface(file: Path) -> tuple[Any, Any]:
     return given, TensorSpec(np.dtype(np.float32), (-1, units[-1]))
 
 
-def faults(store: Store, run: Any, expected: ExpectedStage) -> list[str]:
-    """List what is wrong with the logged model of a run."""
-    if not expected.model_path:
-        return []
+def logged_id(run: Any) -> str | None:
+    """Return the id of the model that a run logged."""
     outputs = run.outputs.model_outputs if run.outputs else []
-    if not outputs:
-        return ["model missing"]
-    complete = _is_complete(store, outputs[-1].model_id, expected.model_path)
-    return [] if complete else ["model changed or incomplete"]
+    return outputs[-1].model_id if outputs else None
 
 
-def _is_complete(store: Store, model_id: str, file: Path) -> bool:
-    """Return whether a logged model can be loaded and holds exactly the bytes of `file`."""
+def faults(store: Store, run: Any, expected: ExpectedStage) -> list[str]:
+    """List what is wrong with a run's model: it can be loaded, and has exactly the bytes of the stage's."""
     from mlflow.exceptions import MlflowException
 
+    file, model = expected.model_path, logged_id(run)
+    if not file:
+        return []
+    try:
+        place = store.client.get_logged_model(model).artifact_location if model else None
+    except MlflowException:
+        place = None
+    if not place:
+        return ["model missing"]
     needed: dict[str, Path | None] = {"MLmodel": None}  # MLflow enters the run and the model's id
     if file.is_dir():
         needed = {**files_in(file), **needed}
     else:
         needed |= dict.fromkeys(("requirements.txt", "python_env.yaml", "data/keras_module.txt"))
         needed["data/model.keras"] = file
-    try:
-        place = store.client.get_logged_model(model_id).artifact_location
-    except MlflowException:
-        return False
-    return not changed(store, place, needed)
+    return ["model changed or incomplete"] if changed(store, place, needed) else []
 
 
 def changed(store: Store, uri: str, needed: Mapping[str, Path | None]) -> list[str]:
@@ -124,16 +120,18 @@ def changed(store: Store, uri: str, needed: Mapping[str, Path | None]) -> list[s
     from mlflow.artifacts import download_artifacts
     from mlflow.exceptions import MlflowException
 
+    wrong = []
     with tempfile.TemporaryDirectory() as temporary, store.deadline(UPLOAD_S):
         try:
             folder = Path(download_artifacts(uri, dst_path=temporary if store.remote else None))
         except (MlflowException, OSError):
             folder = Path(temporary)
-        missing = [f"artifact {name}: missing" for name in needed if not (folder / name).is_file()]
-        there = ((folder / name, path, name) for name, path in needed.items() if (folder / name).is_file())
-        return missing + [
-            f"artifact {name}: changed" for copy, path, name in there if path and digest(copy) != digest(path)
-        ]
+        for name, path in needed.items():
+            if not (folder / name).is_file():
+                wrong.append(f"artifact {name}: missing")
+            elif path and not filecmp.cmp(folder / name, path, shallow=False):
+                wrong.append(f"artifact {name}: changed")
+    return wrong
 
 
 def best_stages(expectation: Expectation) -> dict[tuple[str, str], ExpectedStage | None]:
@@ -173,16 +171,9 @@ def bearer(store: Store, name: str, alias: str) -> Any | None:
         return None
 
 
-def describe_version(version: Any | None) -> str:
-    """Describe who bears an alias."""
-    return f"version {version.version}, {version.tags.get('dvc.stage')}" if version else "nobody"
-
-
-def holds(store: Store, version: Any, stage: ExpectedStage) -> bool:
-    """Return whether a model version holds the bytes of a stage's model, and still has them."""
-    assert stage.model_path
-    same = version.tags.get("dvc.stage") == stage.name and version.tags.get(MD5) == digest(stage.model_path)
-    return same and _is_complete(store, version.source.removeprefix(LOGGED), stage.model_path)
+def is_of(version: Any | None, run: Any | None) -> bool:
+    """Return whether a version is of the model that a run logged; true for none of either."""
+    return bool((version and version.source) == (run and f"{LOGGED}{logged_id(run)}"))
 
 
 def kind(stage: ExpectedStage) -> dict[str, str]:
@@ -206,13 +197,12 @@ def differs_in_kind(version: Any, stage: ExpectedStage) -> str | None:
 
 
 def give_alias(store: Store, name: str, alias: str, stage: ExpectedStage | None, run: Any) -> str:
-    """Let a stage's model, or nobody, bear an alias; say so. The same bytes are registered once."""
+    """Let the model of a stage's run, or nobody, bear an alias; say so. A run's is registered once."""
     if stage is None:
         store.client.delete_registered_model_alias(name, alias)
         return f"{name}@{alias}: nobody, no model meets the condition"
-    assert stage.model_path
-    versions = store.client.search_model_versions(f"tags.`{MD5}` = '{digest(stage.model_path)}'")
-    found = next((one.version for one in versions if one.name == name and holds(store, one, stage)), None)
+    versions = store.client.search_model_versions(f"run_id = '{run.info.run_id}'")
+    found = next((one.version for one in versions if one.name == name), None)
     found = found or _register(store, name, stage, run)
     store.client.set_registered_model_alias(name, alias, found)
     return f"{name}@{alias}: version {found}, {stage.name}"
@@ -221,17 +211,16 @@ def give_alias(store: Store, name: str, alias: str, stage: ExpectedStage | None,
 def _register(store: Store, name: str, stage: ExpectedStage, run: Any) -> str:
     from mlflow.exceptions import MlflowException
 
-    assert stage.mapping.model and stage.model_path
+    assert stage.mapping.model
     about = stage.mapping.model.description
     try:
         store.client.create_registered_model(name, description=about)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    model_id = run.outputs.model_outputs[-1].model_id
     own = {key: value for key, value in stage.tags.items() if not key.startswith(("dvc.", "mlflow."))}
-    tags = {**own, **kind(stage), MD5: digest(stage.model_path), "dvc.stage": stage.name}
+    tags, model = {**own, **kind(stage), "dvc.stage": stage.name}, logged_id(run)
     made = store.client.create_model_version(
-        name, LOGGED + model_id, run.info.run_id, tags, description=about, model_id=model_id
+        name, f"{LOGGED}{model}", run.info.run_id, tags, description=about, model_id=model
     )
     return str(made.version)

@@ -35,9 +35,9 @@ class Stage:
 class Repository:
     """An opened repository at one revision; `opened` makes it."""
 
-    def __init__(self, repo: Any, root: Path, revision: str | None, folder: Path):
-        """`folder` takes the files of a revision; those of a working tree are used where they are."""
-        self._repo, self.root, self.revision, self._folder = repo, root, revision, folder
+    def __init__(self, repo: Any, root: Path, revision: str | None, folder: Path, now: bool):
+        """Take the arguments of `opened`, and DVC's own object."""
+        self._repo, self.root, self.revision, self._folder, self._now = repo, root, revision, folder, now
         self.outs: dict[str, Any] = {
             self._path(out): out for stage in repo.index.stages for out in stage.outs
         }
@@ -49,7 +49,7 @@ class Repository:
         from dvc.stage import PipelineStage
 
         pipeline = [stage for stage in self._repo.index.stages if isinstance(stage, PipelineStage)]
-        stages = [self._stage(stage, now=False) for stage in pipeline if _has_run(stage)]
+        stages = [self._stage(stage) for stage in pipeline if _has_run(stage)]
         if not stages:
             place = f"{self.revision[:12]}: " if self.revision else ""
             if not pipeline:
@@ -60,8 +60,8 @@ class Repository:
             raise Unusable(f"{place}dvc.lock: {mends if there else 'is not there; `dvc repro` makes it'}")
         return stages
 
-    def running(self, name: str, now: bool) -> Stage:
-        """Return a stage by the name that DVC_STAGE has, `now` with the md5 sums that it has now.
+    def running(self, name: str) -> Stage:
+        """Return a stage by the name that DVC_STAGE has.
 
         DVC_STAGE names its dvc.yaml as seen from the folder in which dvc was called.
         """
@@ -70,38 +70,30 @@ class Repository:
         exact = [stage for stage in found if self._name(stage) == name]
         if len(exact or found) != 1:
             raise Unusable(f"{name}: dvc.yaml has no such stage")
-        return self._stage((exact or found)[0], now)
+        return self._stage((exact or found)[0])
 
     def _name(self, stage: Any) -> str:
         """Return `train`, or `folder/dvc.yaml:train` for a dvc.yaml that is not at the root."""
         file = self._relative(stage.path)
         return str(stage.name) if file == "dvc.yaml" else f"{file}:{stage.name}"
 
-    def _stage(self, stage: Any, now: bool) -> Stage:
+    def _stage(self, stage: Any) -> Stage:
         from dvc.dependency import ParamsDependency
         from dvc.repo.metrics.show import _collect_top_level_metrics
 
         params: dict[str, Any] = {}
         deps: dict[str, str] = {}
         for dep in stage.deps:
-            held = _hash(dep) if now else dep.hash_info.value
+            path, held = self._path(dep), _hash(dep) if self._now else dep.hash_info.value
             if isinstance(dep, ParamsDependency):
-                file = self._path(dep)  # the prefix of a name that another file has too
-                params |= {
-                    f"{file}:{key}" if key in params else key: one for key, one in (held or {}).items()
-                }
+                for key, value in (held or {}).items():  # another file may have the same name
+                    params[f"{path}:{key}" if key in params else key] = value
             elif held:
-                deps[self._path(dep)] = held
-        outs = {self._path(out): str(_hash(out) if now else out.hash_info.value) for out in stage.outs}
+                deps[path] = held
+        outs = {self._path(out): str(_hash(out) if self._now else out.hash_info.value) for out in stage.outs}
         metrics = [self._path(out) for out in stage.outs if out.metric]
-        plots: dict[str, str | None] = {
-            self._path(out): out.plot.get("x") if isinstance(out.plot, dict) else None
-            for out in stage.outs
-            if out.plot
-        }
-        for path in _collect_top_level_metrics(self._repo):
-            if self._holder(path) in outs and path not in metrics:
-                metrics.append(path)
+        metrics += [path for path in _collect_top_level_metrics(self._repo) if self._holder(path) in outs]
+        plots = {self._path(out): _step_column(out.plot) for out in stage.outs if out.plot}
         for path, x in self._top_level_plots():
             if self._holder(path) in outs and not plots.get(path):
                 plots[path] = x
@@ -113,10 +105,13 @@ class Repository:
             deps,
             outs,
             stage.meta,
-            metrics,
+            list(dict.fromkeys(metrics)),
             plots,
-            [path for path in sorted(deps) if self._holder(path) or self._is_above_outputs(path)],
+            [path for path in sorted(deps) if self._is_data(path)],
         )
+
+    def _is_data(self, path: str) -> bool:
+        return bool(self._holder(path)) or any(out.startswith(f"{path}/") for out in self.outs)
 
     def _top_level_plots(self) -> Iterator[tuple[str, str | None]]:
         """Yield the files of each dvc.yaml's own `plots:`, with their step column."""
@@ -125,28 +120,21 @@ class Repository:
             folder = fs.parent(fs.abspath(file))
             for one in plots if isinstance(plots, list) else [plots]:
                 for name, plot in one.items() if isinstance(one, dict) else [(one, None)]:
-                    y, x = (plot or {}).get("y"), (plot or {}).get("x")
+                    y = (plot or {}).get("y")
                     for path in y if isinstance(y, dict) else [name]:
-                        column = x.get(path) if isinstance(x, dict) else x
-                        yield (
-                            self._relative(fs.join(folder, path)),
-                            column if isinstance(column, str) else None,
-                        )
+                        yield self._relative(fs.join(folder, path)), _step_column(plot, path)
 
     def _holder(self, path: str) -> str | None:
         """Return the output that is `path` or a folder above it."""
         parts = PurePosixPath(path)
         return next((str(one) for one in (parts, *parts.parents) if str(one) in self.outs), None)
 
-    def _is_above_outputs(self, path: str) -> bool:
-        return any(out.startswith(f"{path}/") for out in self.outs)
-
-    def file(self, path: str, running: bool = False) -> Path:
+    def file(self, path: str) -> Path:
         """Return the local copy of `path`, with the bytes that dvc.lock has. Raises Unusable."""
         if self.revision is None:
             holder = self._holder(path)
             out = self.outs[holder] if holder else None
-            if out is not None and not running and _hash(out) != out.hash_info.value:
+            if out is not None and not self._now and _hash(out) != out.hash_info.value:
                 fault = "is not what dvc.lock has" if out.exists else "is not here"
                 remedy = (
                     "`dvc checkout`, or `dvc pull` in a new clone, brings it back; `dvc repro` makes it anew"
@@ -166,20 +154,18 @@ class Repository:
         return copy
 
     def md5(self, path: str, deps: dict[str, str]) -> str:
-        """Return the md5 of what DVC tracks, or of a file or folder within it."""
+        """Return the md5 of what DVC tracks or of a file within it; for a folder within it, of its list."""
         known = self.held | deps
         if path in known:
             return known[path]
         for parent in PurePosixPath(path).parents:
             name = PurePosixPath(path).relative_to(parent).as_posix()
             files = self.listing(known.get(str(parent), ""))
-            below = {
-                file.removeprefix(f"{name}/"): md5
-                for file, md5 in files.items()
-                if file.startswith(f"{name}/")
-            }
+            start = f"{name}/"
+            below = {file.removeprefix(start): md5 for file, md5 in files.items() if file.startswith(start)}
             if name in files or below:
-                return files.get(name) or _digest_of(below)
+                listing = json.dumps(below, sort_keys=True)
+                return files.get(name) or hashlib.md5(listing.encode()).hexdigest()
         local = self.root / path
         return digest(local) if local.is_file() and not self.revision else "unknown"
 
@@ -189,10 +175,6 @@ class Repository:
         if not md5.endswith(".dir") or not file.exists():
             return {}
         return {entry["relpath"]: entry["md5"] for entry in json.loads(file.read_text())}
-
-    def holds(self, outs: dict[str, str]) -> bool:
-        """Return whether dvc.lock has these outputs."""
-        return bool(outs) and outs.items() <= self.held.items()
 
     def keeper(self, path: str, md5: str) -> str:
         """Return from where an output can be had: git, cache, remote or nowhere."""
@@ -209,6 +191,13 @@ class Repository:
         return str(self._repo.fs.relpath(path, self._repo.root_dir)).replace(os.sep, "/")
 
 
+def _step_column(plot: Any, path: str = "") -> str | None:
+    """Return the column that `plots:` in dvc.yaml names as x of the file `path`."""
+    x = plot.get("x") if isinstance(plot, dict) else None
+    column = x.get(path) if isinstance(x, dict) else x
+    return column if isinstance(column, str) else None
+
+
 def _has_run(stage: Any) -> bool:
     held = [item.hash_info for item in (*stage.outs, *stage.deps)]
     return all(out.hash_info for out in stage.outs) and any(held)
@@ -221,16 +210,10 @@ def _hash(item: Any) -> Any:
         return None
 
 
-def digest(path: Path) -> str:
-    """Return the md5 of a file, or over the names and md5 sums of a folder's files."""
-    if path.is_dir():
-        return _digest_of({name: digest(file) for name, file in files_in(path).items()})
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "md5").hexdigest()
-
-
-def _digest_of(files: dict[str, str]) -> str:
-    return hashlib.md5(json.dumps(files, sort_keys=True).encode()).hexdigest()
+def digest(file: Path) -> str:
+    """Return the md5 of a file."""
+    with open(file, "rb") as content:
+        return hashlib.file_digest(content, "md5").hexdigest()
 
 
 def files_in(folder: Path) -> dict[str, Path]:
@@ -239,10 +222,13 @@ def files_in(folder: Path) -> dict[str, Path]:
 
 
 @contextmanager
-def opened(root: Path, revision: str | None = None, folder: Path = Path()) -> Iterator[Repository]:
+def opened(
+    root: Path, revision: str | None = None, folder: Path = Path(), now: bool = False
+) -> Iterator[Repository]:
     """Open the DVC repository at `root`, at its working tree or at a commit, branch, tag or experiment.
 
-    Raises Unusable for whatever DVC cannot read.
+    `folder` takes the files of a revision; those of a working tree are used where they are: `now` with the
+    bytes that they have, else with those that dvc.lock has. Raises Unusable for whatever DVC cannot read.
     """
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
@@ -251,7 +237,7 @@ def opened(root: Path, revision: str | None = None, folder: Path = Path()) -> It
     logging.getLogger("dvc").setLevel(logging.ERROR)
     try:
         with Repo(str(root)) as repo, repo.switch(revision) if revision else nullcontext() as commit:
-            yield Repository(repo, root, str(commit) if revision else None, folder)
+            yield Repository(repo, root, str(commit) if revision else None, folder, now)
     except RevError as error:
         raise Unusable(f"{revision}: {in_a_line(error)}") from None
     except (DvcException, OSError) as error:

@@ -28,37 +28,29 @@ class StartedRun:
     end: int | None = None
 
 
+Tags = Mapping[str, str]
+StartedRuns = Mapping[str, StartedRun]
+"""The runs of a stage that exist already: by the key of a child run, and its own by an empty one."""
+
+
 def now() -> int:
     """Return the time in milliseconds, as MLflow counts it."""
     return time.time_ns() // 1_000_000
 
 
-def start(store: Store, experiment: str, name: str, tags: Mapping[str, str], begin: int) -> str:
+def start(store: Store, experiment: str, name: str, tags: Tags, begin: int) -> str:
     """Start a run and return its id. A tag says which process will end it."""
     tags = {PROCESS: process.fingerprint(), "mlflow.user": provenance.user(), **tags}
     label = f"{name} [{tags['dvc.experiment']}]" if "dvc.experiment" in tags else name
     return str(store.client.create_run(experiment, begin, tags, label).info.run_id)
 
 
-def write_stage(
-    store: Store,
-    expected: ExpectedStage,
-    origin: Mapping[str, str],
-    diff: str,
-    live: Mapping[str, StartedRun] | None = None,
-) -> str:
+def write_stage(store: Store, expected: ExpectedStage, origin: Tags, diff: str, live: StartedRuns) -> str:
     """Write a stage's run and its child runs; return the run's id.
 
     The stage's run is finished first: an interrupted replay of many child runs goes on where it ended.
-
-    Args:
-        store: Where.
-        expected: What to show.
-        origin: Tags of provenance and state, which the files do not say.
-        diff: What was not committed, logged as an artifact.
-        live: Runs that exist already, by the key of the child run; that of the stage's own is empty.
+    `origin` has the tags of provenance and state, which the files do not say.
     """
-    live = live or {}
     experiment = store.experiment(expected.experiment)
     tags = {**expected.tags, **origin}
     own = live.get("") or StartedRun(start(store, experiment, expected.name, tags, now()))
@@ -73,15 +65,10 @@ def write_stage(
 
 
 def write_children(
-    store: Store,
-    expected: ExpectedStage,
-    origin: Mapping[str, str],
-    parent: str,
-    keys: Iterable[str],
-    live: Mapping[str, StartedRun] | None = None,
+    store: Store, expected: ExpectedStage, origin: Tags, parent: str, keys: Iterable[str], live: StartedRuns
 ) -> None:
     """Write the child runs `keys`, those that are `live` and new ones."""
-    experiment, live = store.experiment(expected.experiment), live or {}
+    experiment = store.experiment(expected.experiment)
     common = {key: value for key, value in origin.items() if key.startswith(("dvc.", STATE))}
     common |= {"dvc.stage": expected.name, PARENT: parent}
 
@@ -95,7 +82,7 @@ def write_children(
     store.each([partial(write, expected.children[key]) for key in keys])
 
 
-def _fill(store: Store, run: StartedRun, expected: ExpectedRun, tags: Mapping[str, str]) -> None:
+def _fill(store: Store, run: StartedRun, expected: ExpectedRun, tags: Tags) -> None:
     """Log parameters, tags, and the values that a run was not sent, or sent otherwise than the file has."""
     from mlflow.entities import Metric, Param, RunTag
 

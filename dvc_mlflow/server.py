@@ -3,6 +3,7 @@
 import os
 import re
 import secrets
+import shlex
 import signal
 import socket
 import subprocess
@@ -18,12 +19,11 @@ import psutil
 
 from dvc_mlflow import process, views
 from dvc_mlflow.errors import Unusable, redacted
-from dvc_mlflow.store import open_store, tracking_uri
+from dvc_mlflow.store import open_store
 
 HOST = "127.0.0.1"
 START_S = 300
 """Seconds that MLflow's server may take to answer for the first time."""
-FOLDER = "mlserver"
 ADMIN = "admin"
 AUTH = """[mlflow]
 default_permission = EDIT
@@ -35,34 +35,31 @@ auth_cache_ttl_seconds = 60
 INVITATION = """MLflow answers at {url}
 It asks for a password. To log here:
   export MLFLOW_TRACKING_URI={url}
-  export MLFLOW_TRACKING_USERNAME={admin} MLFLOW_TRACKING_PASSWORD="$(cat '{password}')\""""
+  export MLFLOW_TRACKING_USERNAME={admin} MLFLOW_TRACKING_PASSWORD="$(cat {password})\""""
 CLIENT_VARIABLES = tuple(f"MLFLOW_TRACKING_{name}" for name in ("URI", "USERNAME", "PASSWORD", "TOKEN"))
 
 
-def ui(root: Path, uri: str | None, port: str) -> int:
+def ui(root: Path, uri: str, port: str) -> int:
     """Serve MLflow's pages of the repository's store until interrupted; of a server, print the address."""
-    remote = tracking_uri(root, uri).startswith("http")
-    number = 0 if remote else _free_port(port)
-    store = open_store(root, uri)
-    assert store
-    addresses = views.addresses(store, redacted(store.uri) if remote else f"http://{HOST}:{number}")
-    message = "\n".join(["The runs are at", *addresses])
-    if remote:
-        print(message)
+    if uri.startswith("http"):
+        print("The runs are at", *views.addresses(open_store(root, uri), redacted(uri)), sep="\n")
         return 0
+    number = _free_port(port)
+    pages = views.addresses(open_store(root, uri), f"http://{HOST}:{number}")
+    message = "\n".join(["The runs are at", *pages])
     command = ["ui", "--workers", "1", "--artifacts-destination", str(root / "mlartifacts")]
-    settings = {"MLFLOW_BACKEND_STORE_URI": store.uri}
-    return _serve(command, settings, number, message, root)
+    return _serve(command, {"MLFLOW_BACKEND_STORE_URI": uri}, number, message, root)
 
 
 def server(root: Path, port: str) -> int:
     """Serve MLflow over a PostgreSQL of its own in mlserver/, with a password, until interrupted."""
     number = _free_port(port)
-    folder = root / FOLDER
+    folder = root / "mlserver"
     folder.mkdir(exist_ok=True)
     with process.file_lock(folder / "lock"), _postgres(folder / "postgres") as database:
         settings = _accounts(folder) | {"MLFLOW_BACKEND_STORE_URI": database}
-        message = INVITATION.format(url=f"http://{HOST}:{number}", admin=ADMIN, password=folder / "password")
+        password = shlex.quote(str(folder / "password"))
+        message = INVITATION.format(url=f"http://{HOST}:{number}", admin=ADMIN, password=password)
         os.umask(0o077)
         command = ["server", "--app-name", "basic-auth", "--artifacts-destination", str(folder / "artifacts")]
         patient = ["--uvicorn-opts", "--timeout-worker-healthcheck=120"]  # a busy machine starts it slowly
@@ -88,10 +85,8 @@ def _serve(command: list[str], settings: dict[str, str], port: int, message: str
     log = root / ".dvc" / "tmp" / f"mlflow-{port}.log"
     log.parent.mkdir(parents=True, exist_ok=True)  # a clone in which no dvc has run
     with open(log, "w+", encoding="utf-8", errors="replace") as said:
-        streams: dict[str, Any] = {"stdout": said, "stderr": said, "process_group": 0}
-        child = subprocess.Popen(
-            command, env=environment, cwd=root, preexec_fn=process.end_with_parent, **streams
-        )
+        begin: dict[str, Any] = {"process_group": 0, "preexec_fn": process.end_with_parent}
+        child = subprocess.Popen(command, env=environment, cwd=root, stdout=said, stderr=said, **begin)
         try:
             for _ in process.waiting(f"waiting for MLflow's server, whose output is in {log}", START_S):
                 if _answers(port) and _listens(child.pid, port):

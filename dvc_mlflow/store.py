@@ -9,7 +9,7 @@ import shutil
 import sqlite3
 import threading
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
@@ -130,18 +130,18 @@ class Store:
 
         return list(get_results_from_paginated_fn(page, PAGE)) if experiments else []
 
-    def each(self, calls: Sequence[Callable[[], Any]]) -> list[Any]:
-        """Make calls, several at once with a server, one after the other with a database; their results."""
-        if not self.remote or len(calls) < 2:
-            return [call() for call in calls]
+    def each(self, calls: Iterable[Callable[[], Any]]) -> None:
+        """Make calls, several at once with a server, one after the other with a database."""
+        if not self.remote:
+            for call in calls:
+                call()
+            return
         pool = ThreadPoolExecutor(REQUESTS)
         try:
             with self.deadline() as progress:
-                pending = [pool.submit(call) for call in calls]
-                for one in as_completed(pending):
+                for one in as_completed([pool.submit(call) for call in calls]):
                     one.result()  # the first error ends the others
                     progress()
-            return [one.result() for one in pending]
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
@@ -186,19 +186,13 @@ def sqlite_file(uri: str) -> Path | None:
     return Path(file) if file and not file.startswith((":memory:", "file:")) else None
 
 
-def open_store(root: Path, given: str | None = None, create: bool = True) -> Store | None:
-    """Open the tracking store of the repository `root`.
+def open_store(root: Path, uri: str, create: bool = True) -> Store:
+    """Open the tracking store of the repository `root` at an address that `tracking_uri` has read.
 
-    Args:
-        root: The user's repository.
-        given: The address, instead of MLFLOW_TRACKING_URI.
-        create: Make a database file that is not there; else return None for it.
-
-    Raises:
-        Unusable: The database cannot be used with this MLflow.
-        Exception: Whatever MLflow, the database or the network raises.
+    `create` makes a database that is not there. Raises whatever MLflow, the database or the network does, and
+    Unusable for a database that is not there or cannot be used with this MLflow.
     """
-    uri = tracking_uri(root, given)
+    missing = Unusable(f"{redacted(uri)}: there is no database; `dvc-mlflow sync` makes it")
     file = sqlite_file(uri)
     if IN_MEMORY.fullmatch(uri):
         raise Unusable(f"{redacted(uri)}: a database in memory ends with the command; {ACCEPTED}")
@@ -206,7 +200,7 @@ def open_store(root: Path, given: str | None = None, create: bool = True) -> Sto
         raise Unusable(f"{redacted(uri)}: {file} is not a file; {ACCEPTED}")
     if file and _is_missing(file):
         if not create:
-            return None
+            raise missing
         with file_lock(file.with_name(f"{file.name}.lock")):
             if _is_missing(file):
                 make_database(file)
@@ -219,7 +213,7 @@ def open_store(root: Path, given: str | None = None, create: bool = True) -> Sto
     try:
         with deadline(what):
             if uri.startswith(DATABASES) and not _has_schema(uri, file) and not create:
-                return None
+                raise missing
             client = _Client(_connect(uri), what)
         found = client.get_experiment_by_name("Default")  # the first request imports what speaks to the store
         if found and found.name != "Default":

@@ -27,13 +27,14 @@ def work(stage: str) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # the stage says what a signal means
     place = Place(*map(Path, begun["place"]))
+    uri = tracking_uri(place.root)
     try:
         prepare_environment()
         mapping, origin, diff = read_mapping(place, begun["stage"])
         if mapping:
-            _Stream(place, begun, mapping, origin, diff).follow()
+            _Stream(place, uri, begun, mapping, origin, diff).follow()
     except (Exception, process.Unanswered) as error:
-        print("", described(error, tracking_uri(place.root)), sep="\n", file=sys.stderr, flush=True)
+        print("", described(error, uri), sep="\n", file=sys.stderr, flush=True)
         os._exit(1)
     os._exit(0)  # without taking MLflow apart, which takes a while
 
@@ -53,11 +54,12 @@ def _messages() -> Iterator[list[Any]]:
 class _Stream:
     """The runs of a stage: its own, whose key is empty and which begins at once, and its child runs."""
 
-    def __init__(self, place: Place, begun: Any, mapping: Mapping, origin: dict[str, str], diff: str):
+    def __init__(
+        self, place: Place, uri: str, begun: Any, mapping: Mapping, origin: dict[str, str], diff: str
+    ):
         self._place, self._begun, self._mapping, self._diff = place, begun, mapping, diff
-        store = open_store(place.root)
-        assert store
-        self._store, self._experiment = store, store.experiment(mapping.experiment or place.root.name)
+        self._store = open_store(place.root, uri)
+        self._experiment = self._store.experiment(mapping.experiment or place.root.name)
         self._tags = {**origin, "dvc.stage": begun["stage"], runs.STATE: "no", runs.PROCESS: begun["process"]}
         self._live = {"": self._start(begun["stage"], self._tags, begun["time"])}
 

@@ -17,7 +17,7 @@ from dvc_mlflow.store import Store, open_store
 
 LOCK = ".dvc/tmp/dvc-mlflow.lock"
 MOST_NAMED = 5
-"""Child runs that `check` names; of more it says how many."""
+"""Child runs of a stage that `check` names; of more it says how many."""
 
 
 class Step(NamedTuple):
@@ -39,7 +39,7 @@ class Match:
 
 
 def sync(
-    place: Place, revisions: list[str | None], uri: str | None, move_alias: bool = False
+    place: Place, revisions: list[str | None], uri: str, move_alias: bool
 ) -> tuple[list[str], list[str]]:
     """Make MLflow show what DVC holds at `revisions`, None for the working tree.
 
@@ -50,7 +50,6 @@ def sync(
     undone: list[str] = []
     with process.file_lock(place.root / LOCK), tempfile.TemporaryDirectory() as temporary:
         store = open_store(place.root, uri)
-        assert store
         for number, revision in enumerate(revisions):
             try:
                 expectation = read(place, revision, Path(temporary, str(number)))
@@ -58,15 +57,14 @@ def sync(
                 undone.append(str(error))
                 continue
             experiments = {store.experiment(stage.experiment) for stage in expectation.stages}
-            steps = _steps(store, expectation, experiments, revision is None, move_alias)
-            done += [step.do() for step in steps]
+            done += [step.do() for step in _steps(store, expectation, experiments, move_alias)]
             undone += expectation.unusable.values()
-            if revision is None:
+            if expectation.current:
                 done += views.update(store, expectation.stages)
     return done, undone
 
 
-def check(place: Place, revision: str | None, uri: str | None) -> list[tuple[str, str]]:
+def check(place: Place, revision: str | None, uri: str) -> list[tuple[str, str]]:
     """List every difference between DVC and MLflow, and what it concerns; nothing is changed.
 
     Raises:
@@ -76,21 +74,20 @@ def check(place: Place, revision: str | None, uri: str | None) -> list[tuple[str
         store = open_store(place.root, uri, create=False)
         expectation = read(place, revision, Path(temporary))
         found = [(name, reason.removeprefix(f"{name}: ")) for name, reason in expectation.unusable.items()]
-        if store is None:
-            return found + [(stage.name, "there is no database") for stage in expectation.stages]
         known = map(store.client.get_experiment_by_name, {stage.experiment for stage in expectation.stages})
         experiments = {one.experiment_id for one in known if one and one.lifecycle_stage == "active"}
-        steps = _steps(store, expectation, experiments, revision is None)
+        steps = _steps(store, expectation, experiments)
         return found + [(step.what, difference) for step in steps for difference in step.differences]
 
 
 def _steps(
-    store: Store, expectation: Expectation, experiments: set[str], current: bool, move_alias: bool = False
+    store: Store, expectation: Expectation, experiments: set[str], move_alias: bool = False
 ) -> Iterator[Step]:
     """Yield what is to be done, each step when the one before has been.
 
-    Only the working tree, which is `current`, decides about states and aliases.
+    Only the working tree decides about states and aliases.
     """
+    current = expectation.current
     logged = store.runs(sorted(experiments), "tags.`dvc.stage` LIKE '%'")
     children: dict[str, list[Any]] = defaultdict(list)
     stages: dict[str, list[Any]] = defaultdict(list)
@@ -130,9 +127,9 @@ def _write(store: Store, stage: ExpectedStage, match: Match, origin: dict[str, s
     if match.run and not match.wrong:
         for child in match.extra:
             store.client.delete_run(child.info.run_id)
-        runs.write_children(store, stage, origin, match.run.info.run_id, match.missing)
+        runs.write_children(store, stage, origin, match.run.info.run_id, match.missing, {})
         return f"{stage.name}: {len(match.missing)} child runs logged, {len(match.extra)} removed"
-    match.run = store.client.get_run(runs.write_stage(store, stage, origin, diff))
+    match.run = store.client.get_run(runs.write_stage(store, stage, origin, diff, {}))
     return f"{stage.name}: logged" + (f" with {len(stage.children)} child runs" if stage.children else "")
 
 
@@ -168,27 +165,25 @@ def _move_aliases(
         return
     for (name, alias), stage in models.best_stages(expectation).items():
         bearer, run = models.bearer(store, name, alias), shown[stage.name] if stage else None
-        if bearer is None if stage is None else run is None or bearer and models.holds(store, bearer, stage):
+        if (stage and not run) or models.is_of(bearer, run):
             continue
-        what, held = f"{name}@{alias}", models.describe_version(bearer)
+        what = f"{name}@{alias}"
+        held = f"version {bearer.version}, {bearer.tags.get('dvc.stage')}" if bearer else "nobody"
         differences = [f"{held}; in DVC it is {stage.name if stage else 'nobody'}"]
         kind = models.differs_in_kind(bearer, stage) if stage and bearer and not move_alias else None
+        move = partial(models.give_alias, store, name, alias, stage, run)
         if kind and stage:
-            stays = (
-                f"stays with {held}: {stage.name} has {kind}; `dvc-mlflow sync --move-alias` hands it over"
-            )
-            yield Step(what, differences, partial(str, f"{what}: {stays}"))
-        else:
-            yield Step(what, differences, partial(models.give_alias, store, name, alias, stage, run))
+            stays = f"{what}: stays with {held}: {stage.name} has {kind}"
+            move = partial(str, f"{stays}; `dvc-mlflow sync --move-alias` hands it over")
+        yield Step(what, differences, move)
 
 
 def _differences(stage: ExpectedStage, match: Match) -> list[str]:
     """Describe how the run that shows a stage differs from it."""
-    missing, extra = match.missing, [run.info.run_name for run in match.extra]
-    found = [f"child run {key}: missing or different" for key in missing[:MOST_NAMED]]
-    found += [f"child run {name}: is not what DVC has" for name in extra[:MOST_NAMED]]
-    if more := len(missing) + len(extra) - len(found):
-        found.append(f"{more} more child runs")
+    found = [f"child run {key}: missing or different" for key in match.missing]
+    found += [f"child run {run.info.run_name}: is not what DVC has" for run in match.extra]
+    if len(found) > MOST_NAMED:
+        found[MOST_NAMED:] = [f"{len(found) - MOST_NAMED} more child runs"]
     return match.wrong + found
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from dvc_mlflow.errors import Unusable, redacted
 from dvc_mlflow.expected import DIFF, LISTING
+from dvc_mlflow.models import LOGGED, logged_id
 from dvc_mlflow.provenance import Place, git, revision
 from dvc_mlflow.repository import Repository, digest, opened
 from dvc_mlflow.runs import PARENT, STATE
@@ -20,11 +21,9 @@ Outs = dict[str, str]
 """The md5 of what a stage made, by path."""
 
 
-def trace(place: Place, what: str, uri: str | None) -> str:
+def trace(place: Place, what: str, uri: str) -> str:
     """Describe the runs that made the file `what`, or the run whose id begins with it. Raises Unusable."""
     store = open_store(place.root, uri, create=False)
-    if store is None:
-        raise Unusable("MLflow has no database here; `dvc-mlflow sync` makes it")
     experiments = [one.experiment_id for one in store.client.search_experiments()]
     runs = {run.info.run_id: run for run in store.runs(experiments, "tags.`dvc.stage` LIKE '%'")}
     with opened(place.workspace) as repository:
@@ -41,7 +40,7 @@ def trace(place: Place, what: str, uri: str | None) -> str:
                 count = f"{len(begin)} run ids begin with it"
                 raise Unusable(f"{what}: no such file, and {count}; give a file or more of one id")
             found = [runs.get(begin[0].data.tags.get(PARENT), begin[0])]
-        facts = [_facts(store, place.root, repository, one) for one in found]
+        facts = [_facts(store, repository, one) for one in found]
         return "\n\n".join("\n".join(f"{key:12}{value}" for key, value in lines) for lines in facts)
 
 
@@ -66,61 +65,53 @@ def _all(repository: Repository, outs: Outs) -> set[str]:
     return {*outs.values(), *(md5 for files in inside for md5 in files)}
 
 
-def _facts(store: Store, root: Path, repository: Repository, run: Any) -> Iterator[tuple[str, str]]:
-    outs, tags = _outs(store, run), run.data.tags
+def _facts(store: Store, repository: Repository, run: Any) -> Iterator[tuple[str, str]]:
+    root, outs, tags = repository.root, _outs(store, run), run.data.tags
     begun = datetime.fromtimestamp(run.info.start_time / 1000, UTC).isoformat(" ", "seconds")
     yield "run", f"{run.info.run_id}  {run.info.run_name}, {run.info.status.lower()}, begun {begun}"
     for place, (path, md5) in enumerate(outs.items()):
         yield "" if place else "files", f"{md5}  {path}"
-    here = repository.holds(outs)
+    here = bool(outs) and outs.items() <= repository.held.items()
     commit = _commit(root, outs)
     yield "commit", ("the working tree, " if here else "") + (commit or "none has it")
-    experiment = tags.get("dvc.experiment") or (
-        revision(root, commit).get("dvc.experiment") if commit else None
-    )
-    yield "experiment", experiment or "none"
+    yield "experiment", {**revision(root, commit), **tags}.get("dvc.experiment", "none")
     yield "in dvc.lock", tags.get(STATE, "unknown")
-    yield "get back", _way_back(store, root, repository, run, outs, commit, here)
+    yield "get back", _way_back(store, repository, run, outs, commit, here)
 
 
-def _commit(root: Path, outs: Outs) -> str | None:
-    """Return the commit with a dvc.lock that has what the run made: HEAD, else the newest of any branch."""
+def _commit(root: Path, outs: Outs) -> str:
+    """Return the commit, if any, whose dvc.lock has what a run made: HEAD, else the newest."""
     locks = ":(glob)**/dvc.lock"
     some = next(iter(outs.values()), "no output")
     changed = git(root, "log", "--all", "--format=%H", f"-S{some}", "--", locks) or ""
     wanted = ["--all-match", "-F", *(part for md5 in outs.values() for part in ("-e", md5))]
     for one in ("HEAD", *changed.split()) if outs else ():
         if git(root, "grep", "-l", *wanted, one, "--", locks):
-            return git(root, "rev-parse", one)
-    return None
+            return git(root, "rev-parse", one) or ""
+    return ""
 
 
-def _way_back(
-    store: Store, root: Path, repository: Repository, run: Any, outs: Outs, commit: str | None, here: bool
-) -> str:
+def _way_back(store: Store, repository: Repository, run: Any, outs: Outs, commit: str, here: bool) -> str:
     """Return the command that brings the files back; words where nothing is to be done."""
     paths = list(outs)
-    if here and all((root / path).exists() for path in paths):
+    if here and all((repository.root / path).exists() for path in paths):
         return "not needed: they are in the working tree"
-    target = run.info.run_id[:8]
+    target, stage = run.info.run_id[:8], shlex.quote(run.data.tags["dvc.stage"])
     keepers = {repository.keeper(*out) for out in outs.items()}
     if "nowhere" not in keepers:
         if here:
             verb = "pull" if "remote" in keepers else "checkout" if "cache" in keepers else "repro"
-            return f"dvc {verb} {shlex.quote(run.data.tags['dvc.stage'])}"
+            return f"dvc {verb} {stage}"
         if commit:
             folder = os.path.commonpath(paths)
-            places = {folder: target} if folder else {path: f"{target}-{Path(path).name}" for path in paths}
-            get = (
-                f"dvc get . {shlex.quote(path)} --rev {commit[:12]} --out {out}"
-                for path, out in places.items()
+            places = (
+                {folder: target} if folder else {path: f"{target}-{path.replace('/', '-')}" for path in paths}
             )
-            return " && ".join(get)
+            get = (shlex.join(["dvc", "get", ".", path, "--out", out]) for path, out in places.items())
+            return " && ".join(f"{one} --rev {commit[:12]}" for one in get)
     where = f"MLFLOW_TRACKING_URI={shlex.quote(store.uri)} " if redacted(store.uri) == store.uri else ""
     fetch = f"{where}mlflow artifacts download --dst-path {target}"
-    models = [one.model_id for one in run.outputs.model_outputs] if run.outputs else []
-    if not models and {one.path for one in store.client.list_artifacts(run.info.run_id)} <= {LISTING, DIFF}:
-        return f"neither DVC nor MLflow has them; `dvc repro {run.data.tags['dvc.stage']}` makes them anew"
-    return " && ".join(
-        [f"{fetch} --run-id {run.info.run_id}", *(f"{fetch}/model -u models:/{one}" for one in models)]
-    )
+    model = logged_id(run)
+    if not model and {one.path for one in store.client.list_artifacts(run.info.run_id)} <= {LISTING, DIFF}:
+        return f"neither DVC nor MLflow has them; `dvc repro {stage}` makes them anew"
+    return f"{fetch} --run-id {run.info.run_id}" + (f" && {fetch}/model -u {LOGGED}{model}" if model else "")

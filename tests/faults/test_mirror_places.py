@@ -401,8 +401,8 @@ def test_eight_processes_on_an_empty_store_lose_no_run(example):
     forget(example)
     shutil.rmtree(example.folder / "mlartifacts", ignore_errors=True)
     program = (
-        "import pathlib; from dvc_mlflow.store import open_store, prepare_environment; prepare_environment();"
-        "from dvc_mlflow import runs; store = open_store(pathlib.Path('.').resolve()); e = store.experiment('x');"
+        "import pathlib; from dvc_mlflow.store import *; prepare_environment(); root = pathlib.Path('.').resolve();"
+        "from dvc_mlflow import runs; store = open_store(root, tracking_uri(root)); e = store.experiment('x');"
         "ids = [runs.start(store, e, str(n), {'n': str(n)}, runs.now()) for n in range(5)];"
         "[store.client.set_terminated(run) for run in ids]"
     )
@@ -463,7 +463,7 @@ def test_trace_of_what_dvc_gc_removed_gets_it_from_mlflow(synced, mirror):
     def way():
         return mirror("trace", run).splitlines()[-1].removeprefix("get back    ")
 
-    assert way().startswith("dvc get . models/slow --rev ")
+    assert way().startswith("dvc get . models/slow --out ")
     synced.run("sh", "-c", way())
     assert (synced.folder / run[:8] / "model.keras").exists()
     shutil.rmtree(synced.folder / run[:8])

@@ -1,5 +1,6 @@
 """Repositories that this project did not shape, with no `meta` at all and with some."""
 
+import hashlib
 import json
 import re
 import shutil
@@ -68,8 +69,10 @@ def test_get_started_with_meta(get_started, mirror):
     )
     assert run.info.experiment_id == reader.client.get_experiment_by_name("forest").experiment_id
     held = {one.dataset.name: one.dataset.digest for one in run.inputs.dataset_inputs}
-    paths = {"Split": "data/split", "Train": "data/split/train.csv"}
-    assert held == {name: digest(get_started.folder / path)[:8] for name, path in paths.items()}
+    split = get_started.folder / "data/split"
+    listing = {path.name: digest(path) for path in split.iterdir()}
+    folder = hashlib.md5(json.dumps(listing, sort_keys=True).encode()).hexdigest()
+    assert held == {"Split": folder[:8], "Train": listing["train.csv"][:8]}
     assert reader.stages("prepare") == []
     assert mirror("check") == AGREES
 
@@ -194,6 +197,25 @@ def test_a_mapping_that_does_not_fit_its_file_is_one_line(matrix, mirror, mappin
     assert f"train@small-0: meta.mlflow: out/small-0/{line}" in said and len(said) == 4
 
 
+def test_tables_of_any_content_stop_no_other_stage(plain, mirror):
+    rows = {"endless": "inf,1", "unknown": "nan,1", "timeless": "1,nan", "wide": "%0140000d,1"}
+    added = (
+        f"  {name}:\n    cmd: printf 'epoch,loss\\n{row}\\n' > {name}.csv\n    plots: [{name}.csv]\n"
+        for name, row in rows.items()
+    )
+    meta = "    meta: {mlflow: {curves: [], rows: {file: timeless.csv, params: epoch, seconds: loss}}}\n"
+    plain.edit("dvc.yaml", "stages:\n", "stages:\n" + "".join(added))
+    plain.edit("dvc.yaml", "plots: [timeless.csv]\n", "plots: [timeless.csv]\n" + meta)
+    plain.run("dvc", "repro", "-q")
+    said = mirror("sync", expect=1).splitlines()
+    assert {"endless: logged", "unknown: logged", "timeless: logged with 1 child runs", "count: logged"} <= {
+        *said
+    }
+    assert [line for line in said if "logged" not in line] == [
+        "wide: its files cannot be read: Error('field larger than field limit (131072)')"
+    ]
+
+
 def test_stages_without_params_with_meta(plain, mirror):
     plain.edit(
         "dvc.yaml",
@@ -222,6 +244,22 @@ def test_outputs_that_fit_no_tag_are_traced_by_the_listing(plain, mirror, monkey
     mirror("sync")
     assert "dvc.outs" not in Reader(plain.folder).stage("count").data.tags
     assert "  count, finished, begun " in mirror("trace", "count.txt")
+
+
+def test_files_of_any_name_are_brought_back_from_another_commit(plain, mirror):
+    made = ["a 1/it's.txt", "b/it's.txt"]
+    copies = " && ".join(f'cp words.txt "{path}"' for path in made)
+    stage = f"  copy:\n    cmd: mkdir -p 'a 1' b && {copies}\n    deps: [words.txt]\n    outs: {json.dumps(made)}\n"
+    plain.edit("dvc.yaml", "stages:\n", f"stages:\n{stage}")
+    plain.run("dvc", "repro", "-q")
+    plain.commit()
+    mirror("sync")
+    run = Reader(plain.folder).stage("copy").info.run_id
+    plain.write({"words.txt": "other"})
+    plain.run("dvc", "repro", "-q")
+    (command,) = re.findall("get back *(.*)", mirror("trace", run[:8]))
+    plain.run("sh", "-c", command)
+    assert len([path for path in plain.folder.glob(f"{run[:8]}-*") if path.read_text() != "other"]) == 2
 
 
 def test_what_neither_dvc_nor_mlflow_has_is_made_anew(plain, mirror):

@@ -313,7 +313,11 @@ def test_a_lost_database_is_made_anew_and_a_check_makes_none(synced):
 
     for path in synced.folder.glob("mlflow.db*"):
         path.unlink()
-    assert "no database" in mirror("check", expect=1).stdout
+    for command in (["check"], ["trace", "dvc.lock"]):
+        said = mirror(*command, expect=1).stderr
+        assert (
+            said == f"sqlite:///{synced.folder}/mlflow.db: there is no database; `dvc-mlflow sync` makes it\n"
+        )
     assert not (synced.folder / "mlflow.db").exists()
     assert "train@slow: logged with 2 child runs" in mirror("sync").stdout
     assert mirror("check").stdout == AGREES
