@@ -269,7 +269,7 @@ def sources(dataset: KnownDataset, given: str | None = None) -> Iterator["Source
 
 def local_path(source: str) -> Path | None:
     """Return the file or folder that a path names; None for a URL."""
-    return None if "://" in source else Path(source).expanduser()
+    return None if "://" in source else Path(os.path.expanduser(source))
 
 
 class Source(NamedTuple):
@@ -338,6 +338,8 @@ def _read_members(place: str, archive: Archive, names: Iterable[str]) -> Iterato
 def open_file(place: str, limits: Limits) -> Iterator[IO[bytes]]:
     """Open a file of this machine, or download one to a temporary file. Raises Unavailable."""
     if path := local_path(place):
+        if path.exists() and not path.is_file():  # a device or pipe may have no end
+            raise NotFound("is no file")
         try:
             file: IO[bytes] = open(path, "rb")
         except OSError as error:

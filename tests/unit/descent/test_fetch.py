@@ -294,6 +294,15 @@ def test_a_folder_reports_what_is_missing(folder):
         read_from(folder, "absent")
 
 
+@pytest.mark.timeout(30)
+def test_a_pipe_a_device_and_a_home_that_is_none_are_no_source(folder):
+    os.mkfifo(folder / "endless")
+    found = {folder / "endless": "is no file", "/dev/zero": "is no file", "~nobody-here/x": "No such file"}
+    for place, reason in found.items():
+        with pytest.raises(NotFound, match=reason), open_file(str(place), FILE_LIMITS):
+            pass
+
+
 @pytest.mark.parametrize("end", ["", "/"])
 @pytest.mark.parametrize("name", ["plain", "packed"])
 def test_a_mirror_has_a_file_gzipped_or_plain(name, end):
