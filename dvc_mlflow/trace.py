@@ -48,14 +48,14 @@ def _outs(store: Store, run: Any) -> Outs:
     """Read what a run made from its tag, or from its artifact where that would be too long."""
     from mlflow.exceptions import MlflowException
 
-    if text := run.data.tags.get("dvc.outs"):
-        return dict(json.loads(text))
     try:
+        if text := run.data.tags.get("dvc.outs"):
+            return dict(json.loads(text))
         listing = Path(store.client.download_artifacts(run.info.run_id, LISTING)).read_text()
         return dict(json.loads(listing)["outs"])
     except (MlflowException, OSError, ValueError):
         name = f"{run.info.run_name} ({run.info.run_id[:8]})"
-        print(f"{name}: left out, its artifact {LISTING} cannot be read", file=sys.stderr)
+        print(f"{name}: left out, its tag dvc.outs or artifact {LISTING} cannot be read", file=sys.stderr)
         return {}
 
 
