@@ -88,9 +88,20 @@ BATCH_SIZE = "a whole number from 1 to preprocess.training_images, or full"
 BatchSize = Annotated[int | Literal["full"], PlainValidator(_batch_size), Field(description=BATCH_SIZE)]
 Different = AfterValidator(_different)
 if TYPE_CHECKING:
+    Activation = str
     Optimizer = str
 else:
-    Optimizer = Literal[tuple(OPTIMIZERS)]
+    Activation = Annotated[Literal[ACTIVATIONS], Field(description=f"one of {', '.join(ACTIVATIONS)}")]
+    Optimizer = Annotated[Literal[tuple(OPTIMIZERS)], Field(description=f"one of {OPTIMIZER_NAMES}")]
+Layers = Annotated[
+    tuple[Annotated[Whole, Field(ge=1, le=65_536)], ...],
+    AfterValidator(_layers),
+    Field(
+        max_length=100,
+        description="a list of at most 100 layer widths, whole numbers from 1 to 65536, with at most "
+        f"{MAX_WEIGHTS:,} weights between them",
+    ),
+]
 Seeds = Annotated[
     tuple[Annotated[Whole, Field(ge=0, lt=2**31)], ...],
     Different,
@@ -143,18 +154,9 @@ class Preprocess(Section):
 class Network(Section):
     """The defaults of all models and of the sweep's runs."""
 
-    hidden_layers: Annotated[
-        tuple[Annotated[Whole, Field(ge=1, le=65_536)], ...], AfterValidator(_layers)
-    ] = Field(
-        HIDDEN_LAYERS,
-        max_length=100,
-        description="a list of at most 100 layer widths, whole numbers from 1 to 65536, with at most "
-        f"{MAX_WEIGHTS:,} weights between them",
-    )
-    activation: Literal[ACTIVATIONS] = Field(  # type: ignore[valid-type]
-        ACTIVATION, description=f"one of {', '.join(ACTIVATIONS)}"
-    )
-    optimizer: Optimizer = Field(OPTIMIZER, description=f"one of {OPTIMIZER_NAMES}")
+    hidden_layers: Layers = HIDDEN_LAYERS
+    activation: Activation = ACTIVATION
+    optimizer: Optimizer = OPTIMIZER
 
 
 class Train(Section):
