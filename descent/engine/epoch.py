@@ -77,18 +77,9 @@ def summed_loss(weights: Sequence[tf.Tensor], images, labels, activation: str, d
 def mean_gradients(
     weights: Sequence[tf.Tensor], images, labels, rows, activation: str, one: tf.Tensor
 ) -> list[tf.Tensor]:
-    """Compute the gradient of the mean cross-entropy on the images at `rows` (n,) int32.
+    """Compute each weight array's gradient of the mean cross-entropy on the images at `rows` (n,) int32.
 
-    Args:
-        weights: Kernel and bias of each layer in turn.
-        images: (images, height, width) uint8.
-        labels: (images,) uint8.
-        rows: The images of the batch.
-        activation: The name of a Keras activation.
-        one: The number 1.0, unknown when the program is compiled; see `outer_product_dense`.
-
-    Returns:
-        One gradient for each weight array.
+    `one` is the number 1.0, unknown when the program is compiled; see `outer_product_dense`.
     """
     count = rows.shape[0]
     dense = outer_product_dense(one) if count <= OUTER_PRODUCT_IMAGES else network.dense

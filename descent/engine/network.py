@@ -11,18 +11,10 @@ SCALE = 1 / 255
 
 
 def build(settings: RunSettings, image_shape: tuple[int, int], classes: int) -> keras.Model:
-    """Build the untrained network.
+    """Build the untrained network, from images (n, height, width) uint8 to class probabilities (n, classes).
 
     Kernels are Glorot uniform, Keras's default, each with a seed of its own derived from
     `settings.seed`; biases are zero. No global random state is read or changed.
-
-    Args:
-        settings: The hidden layers, the activation and the seed.
-        image_shape: Height and width of an image in pixels.
-        classes: The number of classes.
-
-    Returns:
-        A model from images (n, height, width) uint8 to class probabilities (n, classes) float32.
     """
     widths = [*settings.hidden_layers, classes]
     seeds = np.random.SeedSequence(settings.seed).generate_state(len(widths)) >> 1  # Keras takes 31 bits
@@ -48,16 +40,9 @@ def dense(values: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
 
 
 def logits(weights: Sequence[tf.Tensor], images: tf.Tensor, activation: str, dense=dense) -> tf.Tensor:
-    """Compute the inputs of the softmax.
+    """Compute the inputs of the softmax, (n, classes) float32, for images (n, height, width) uint8.
 
-    Args:
-        weights: Kernel and bias of each layer in turn, in the order of `keras.Model.get_weights`.
-        images: (n, height, width) uint8.
-        activation: The name of a Keras activation.
-        dense: The function that computes a layer.
-
-    Returns:
-        (n, classes) float32.
+    Weights are kernel and bias of each layer in turn, in the order of `keras.Model.get_weights`.
     """
     activate = keras.activations.get(activation)
     values = tf.cast(tf.reshape(images, (images.shape[0], -1)), tf.float32) * np.float32(SCALE)
