@@ -34,7 +34,7 @@ MAX_SIZE = 512
 """Height and width in pixels: a network on more would have a hundred million weights."""
 
 MAX_BYTES = 4 * 2**30
-"""Of all images of a folder or archive together."""
+"""Of all images of a folder or archive together, unpacked."""
 
 DATASET_FORMATS = (
     "four IDX files, an .npz file, or a folder, zip or tar archive with a subfolder of images for each class"
@@ -176,9 +176,15 @@ def _idx_parts(folder: Path) -> list[_Part]:
     return parts
 
 
+def _limit_size(size: int, place: Path | str) -> None:
+    if size > MAX_BYTES:
+        raise InvalidData(f"{place}: has {size:,} bytes of images, unpacked; accepted: at most {MAX_BYTES:,}")
+
+
 def _npz_parts(path: Path) -> list[_Part]:
     with _reading(path, "is damaged; accepted: a .npz file with arrays of whole numbers"):
         with np.load(path, allow_pickle=False) as archive:
+            _limit_size(sum(member.file_size for member in archive.zip.infolist()), path)
             keys = archive.files
             arrays = {key: archive[key] for key in NPZ_ARRAYS if key in keys}
     if list(arrays) not in (NPZ_ARRAYS, NPZ_ARRAYS[:2]):
@@ -228,8 +234,7 @@ def read_folder(source: Path | IO[bytes], place: str) -> dict[str, bytes]:
                 strangers.append(name)
                 continue
             size += length
-            if size > MAX_BYTES:
-                raise InvalidData(f"{place}: has more than {MAX_BYTES:,} bytes of images")
+            _limit_size(size, place)
             found[parts] = read()
     if strangers:
         some = ", ".join(map(repr, sorted(strangers)[:5])) + ", ..." * (len(strangers) > 5)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from descent import cli, fetch
+from descent import cli, data, fetch
 from descent.config import OwnDataset
 from descent.data import InvalidData, load_dataset, preprocess, read_description, read_raw
 from descent.errors import UsageError, UserError
@@ -316,6 +316,14 @@ def test_a_label_without_a_name_is_rejected(tmp_path):
     np.savez(tmp_path / "a.npz", images=IMAGES, labels=LABELS)
     line = rejected(tmp_path / "a.npz", tmp_path, classes=["circle", "cross"])
     assert "labels: label 2 at position 2; accepted: 0 to 1" in line
+
+
+@pytest.mark.parametrize("name", ["shapes", "a.zip", "a.npz"])
+def test_what_expands_beyond_the_limit_is_not_read(folder, tmp_path, monkeypatch, name):
+    zipped(folder, tmp_path / "a.zip")
+    np.savez_compressed(tmp_path / "a.npz", images=np.zeros_like(IMAGES), labels=LABELS)
+    monkeypatch.setattr(data, "MAX_BYTES", 5000)
+    assert "bytes of images, unpacked; accepted: at most 5,000" in rejected(tmp_path / name, tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"PK\3\4 and so on", b"\x1f\x8b and so on"])
