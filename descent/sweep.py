@@ -63,7 +63,7 @@ class SweepData(NamedTuple):
     """The data of all runs of a sweep: a `training.TensorData`, and the plane of each seed."""
 
     tensors: Any
-    planes: dict[int, Any]  # by seed, as `SweepCache.read_plane` returns them
+    planes: dict[int, np.ndarray]
 
 
 def train_sweep_run(settings: RunSettings, data: SweepData, emit: Callable[[dict], None]) -> SweepRun:

@@ -65,10 +65,10 @@ def _train(
         spanning = parallel.run_all(client, train_run, references, tensors)
         for run, result in zip(without_plane, spanning, strict=True):
             cache.write_plane(run, sweep.plane_of(result.trajectory))
-        spanned = {
+        planes = {
             run.seed: plane for run in _one_per_seed(runs) if (plane := cache.read_plane(run)) is not None
         }
-        data = sweep.SweepData(tensors, spanned)
+        data = sweep.SweepData(tensors, planes)
         for index, result in parallel.run_each(client, sweep.train_sweep_run, runs, data, on_epoch):
             if isinstance(result, parallel.Failure):
                 failures.append(result)
