@@ -1,7 +1,6 @@
 """The words below the figures, derived from the tables; texts are Markdown, as in sentences.py."""
 
 import math
-from typing import NamedTuple
 
 import pandas as pd
 
@@ -25,33 +24,23 @@ AT_THE_RING = 0.05
 """A trajectory of at most this share of the longest does not leave the mark of the start."""
 
 
-class Caption(NamedTuple):
-    """The words of a figure: the heading, and the text below it."""
-
-    title: str
-    text: str
-
-
-def curves(rows: pd.DataFrame) -> Caption:
+def curves(rows: pd.DataFrame) -> str:
     """Describe the learning curves of a study."""
     below = "Above, models are compared after equally many epochs, below after equally many updates. "
-    return Caption("Learning curves", below * (rows.updates.nunique() > 1) + _lines(rows))
+    return below * (rows.updates.nunique() > 1) + lines(rows)
 
 
-def movement(rows: pd.DataFrame) -> Caption:
-    """Describe the charts of how the weights of a study's models move."""
-    return Caption("Gradient norm and distance from the start", _lines(rows))
-
-
-def _lines(rows: pd.DataFrame) -> str:
+def lines(rows: pd.DataFrame) -> str:
+    """Say what the lines of a study's charts are."""
     if rows.seeds.max() == 1:
         return "Each line is one run."
     seeds = " or ".join(map(str, sorted(rows.seeds.unique())))
     return f"Lines are medians over {seeds} seeds, bands reach from the lowest to the highest."
 
 
-def trajectories(rows: pd.DataFrame, projected: pd.DataFrame, seed: int) -> Caption:
-    """Describe a study's trajectories over the loss surface."""
+def trajectories(rows: pd.DataFrame, projected: pd.DataFrame, seed: int) -> str:
+    """Describe a study's trajectories over the loss surface; `projected` has those of all studies."""
+    projected = projected[projected.study.isin(rows.study)]
     text = (
         f"The weights of the runs of seed {seed}, with a mark after each epoch; all start at the ring. Of "
         "all planes through the start, this one shows most of the movement; its colours are the training "
@@ -69,10 +58,10 @@ def trajectories(rows: pd.DataFrame, projected: pd.DataFrame, seed: int) -> Capt
     if len(shares):
         share = percent_range(shares.min(), shares.max(), 1)
         text += f" The plane explains {share} of the squared distances from start to end."
-    return Caption("Trajectories over the loss surface", text)
+    return text
 
 
-def sweep(sweep: pd.DataFrame) -> Caption:
+def sweep(sweep: pd.DataFrame) -> str:
     """Describe the heat map of the sweep."""
     table, seeds, optimizers = cells(sweep), sweep.seed.nunique(), sweep.groupby("optimizer", sort=False)
     mean = f", mean of {seeds} seeds" if seeds > 1 else ""
@@ -92,7 +81,7 @@ def sweep(sweep: pd.DataFrame) -> Caption:
     for name, rows in optimizers:
         if rows.batch_size.nunique() > 1:
             text += f" {capital(f'with {name}, ' * (len(optimizers) > 1) + scaling_text(rows))}"
-    return Caption("Sweep of batch size and learning rate", text)
+    return text
 
 
 def scaling_text(sweep: pd.DataFrame) -> str:
@@ -127,11 +116,12 @@ def scaling_text(sweep: pd.DataFrame) -> str:
     return text
 
 
-def mistakes(model: str, seed: int, matrix: pd.DataFrame, dataset: Dataset) -> Caption:
-    """Describe the confusion matrix and the worst mistakes of a model."""
+def mistakes(model: pd.Series, confusion: pd.DataFrame, dataset: Dataset) -> str:
+    """Describe the confusion matrix and the worst mistakes of the best model, a row of the comparison."""
+    matrix = confusion[confusion.model == model.model]
     wrong = matrix[(matrix.true != matrix.predicted) & (matrix.images > 0)]
     total = count(matrix.images.sum())
-    text = f"It has the highest validation accuracy of all models. Its best run (seed {seed})"
+    text = f"It has the highest validation accuracy of all models. Its best run (seed {model.best_seed})"
     if wrong.empty:
         text += f" classifies all {total} test images correctly."
     else:
@@ -145,4 +135,4 @@ def mistakes(model: str, seed: int, matrix: pd.DataFrame, dataset: Dataset) -> C
             f"{counted(most.images, 'time')}, {true} is classified as {predicted}. The images shown are "
             "those whose true class got the lowest probability."
         )
-    return Caption(f"Images that `{model}` misclassifies", text)
+    return text

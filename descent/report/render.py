@@ -4,13 +4,12 @@ import itertools
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import altair as alt
-import pandas as pd
 import vl_convert
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markdown_it import MarkdownIt
@@ -25,7 +24,6 @@ from descent.files import write_text
 from descent.metrics import METRICS
 from descent.rates import cells
 from descent.report import captions, charts, landscape, sentences
-from descent.report.captions import Caption
 from descent.report.charts import Models
 from descent.report.tables import Tables, answer, best, tied
 
@@ -38,10 +36,14 @@ JINJA = Environment(
     lstrip_blocks=True,
 )
 JINJA.filters |= {"escaped": format.markdown, "number": format.number, "percent": format.percent}
-JINJA.filters |= {"count": format.count, "counted": format.counted, "code": format.code}
-JINJA.filters["listed"] = format.listed
+JINJA.filters |= {
+    "count": format.count,
+    "counted": format.counted,
+    "code": format.code,
+    "listed": format.listed,
+}
 JINJA.globals |= {"results": results, "landscape": landscape, "charts": charts, "colors": colors}
-JINJA.globals |= {"sentences": sentences, "answer": answer, "tied": tied}
+JINJA.globals |= {"sentences": sentences, "captions": captions, "answer": answer, "best": best, "tied": tied}
 MAX_WIDTH_BESIDE_ANOTHER = 360
 """Wider charts stand one below another."""
 
@@ -58,10 +60,10 @@ class Report(NamedTuple):
 
 
 class Figure(NamedTuple):
-    """A figure: its caption, and its charts, still for a file and live for the page."""
+    """A figure: its title, and its charts, still for a file and live for the page."""
 
     name: str
-    caption: Caption
+    title: str  # Markdown
     still: Sequence[Spec]
     live: Sequence[Spec]
 
@@ -87,7 +89,7 @@ class Figure(NamedTuple):
         """The text in place of the charts, for readers who cannot see them."""
         drawn = self.models and self.name != "sweep"  # where models are marks on the cells
         models = f": {format.listed(self.models)}" if drawn else ""
-        return plain(self.caption.title or self.caption.text) + models
+        return plain(self.title) + models
 
 
 def write_report(report: Report, folder: Path = paths.REPORTS) -> None:
@@ -99,85 +101,64 @@ def write_report(report: Report, folder: Path = paths.REPORTS) -> None:
 
 
 def figures(report: Report) -> dict[str, Figure]:
-    """Make all figures, by name, in the order of the report."""
-    dataset = report.dataset
-    names = "" if dataset.numbered else ": " + format.markdown(", ".join(dataset.class_names))
-    samples = [specification(charts.sample_images(*dataset.train, dataset.class_names))]
-    found = [Figure("samples", Caption("", f"A training image of each class{names}."), samples, samples)]
-    for study, rows in report.tables.comparison.groupby("study", sort=False):
-        found += _study_figures(report, study, rows)
-    found += [_sweep_figure(report), *_mistakes_figure(report)]
-    return {figure.name: figure for figure in found}
+    """Make all figures, by name."""
+    still, live = (_charts(report, live) for live in (False, True))
+    return {
+        name: Figure(name, title, *(list(map(specification, made[name][1])) for made in (still, live)))
+        for name, (title, _) in still.items()
+    }
 
 
-def _figure(
-    name: str, caption: Caption, models: Models, draw: Callable[[Models], Iterable[alt.LayerChart]]
-) -> Figure:
-    """Draw the charts of a figure twice: still and live."""
-    still, live = (map(specification, draw(models._replace(live=live))) for live in (False, True))
-    return Figure(name, caption, list(still), list(live))
-
-
-def _study_figures(report: Report, study: str, rows: pd.DataFrame) -> Iterator[Figure]:
-    """Make a study's curves and, if there is a loss surface, its trajectories."""
-    tables, classes = report.tables, report.dataset.classes
-    trajectories, surface = (table[table.study == study] for table in (tables.trajectories, tables.surface))
-    models = Models(list(report.params.models), sentences.labels(rows))
-    guessing = {"train_loss": results.guessing_loss(classes), "validation_accuracy": 1 / classes}
-    # With equally many updates the curves by updates would say the same as those by epoch.
-    paces = ("epoch", "updates") if rows.updates.nunique() > 1 else ("epoch",)
-
-    def curves(models: Models) -> Iterator[alt.LayerChart]:
-        for pace, (key, reached) in itertools.product(paces, guessing.items()):
-            yield charts.learning_curve(tables.history, METRICS[key], pace, models, reached)
-
-    def movement(models: Models) -> Iterator[alt.LayerChart]:
-        for key in ("gradient_norm", "distance"):
-            yield charts.learning_curve(tables.history, METRICS[key], "epoch", models)
-
-    def paths_on_the_surface(models: Models) -> Iterator[alt.LayerChart]:
-        yield charts.trajectories(trajectories, surface, models)
-
-    yield _figure(f"{study}-curves", captions.curves(rows), models, curves)
-    yield _figure(f"{study}-movement", captions.movement(rows), models, movement)
-    if len(surface):
-        caption = captions.trajectories(rows, trajectories, report.params.seeds(rows.model.iloc[0])[0])
-        yield _figure(f"{study}-trajectories", caption, models, paths_on_the_surface)
-
-
-def _sweep_figure(report: Report) -> Figure:
-    """Make a heat map for each optimizer, but one for all that are trained at one batch size alone."""
-    sweep, comparison, names = report.tables.sweep, report.tables.comparison, list(report.params.models)
-    grid = cells(sweep)
-    marked = set(comparison.merge(grid[["optimizer", "batch_size", "learning_rate"]]).model)
-    models = Models(names, {name: name for name in names if name in marked})
+def _charts(report: Report, live: bool) -> dict[str, tuple[str, list[alt.LayerChart]]]:
+    """Make the title, in Markdown, and the charts of every figure, by its name."""
+    params, tables, dataset = report
+    names, classes = list(params.models), dataset.class_names
+    listing = "" if dataset.numbered else ": " + format.markdown(", ".join(classes))
+    samples = charts.sample_images(*dataset.train, classes)
+    found = {"samples": (f"A training image of each class{listing}.", [samples])}
+    guessing = {"train_loss": results.guessing_loss(len(classes)), "validation_accuracy": 1 / len(classes)}
+    for study, rows in tables.comparison.groupby("study", sort=False):
+        models = Models(names, sentences.labels(rows), live)
+        # With equally many updates the curves by updates would say the same as those by epoch.
+        paces = ("epoch", "updates") if rows.updates.nunique() > 1 else ("epoch",)
+        curves = [
+            charts.learning_curve(tables.history, METRICS[key], pace, models, reached)
+            for pace in paces
+            for key, reached in guessing.items()
+        ]
+        movement = [
+            charts.learning_curve(tables.history, METRICS[key], "epoch", models)
+            for key in ("gradient_norm", "distance")
+        ]
+        found[f"{study}-curves"] = ("Learning curves", curves)
+        found[f"{study}-movement"] = ("Gradient norm and distance from the start", movement)
+        trajectories, surface = (
+            table[table.study == study] for table in (tables.trajectories, tables.surface)
+        )
+        if len(surface):
+            drawn = charts.trajectories(trajectories, surface, models)
+            found[f"{study}-trajectories"] = ("Trajectories over the loss surface", [drawn])
+    grid = cells(tables.sweep)
+    marked = set(tables.comparison.merge(grid[["optimizer", "batch_size", "learning_rate"]]).model)
+    models = Models(names, {name: name for name in names if name in marked}, live)
+    # A heat map for each optimizer, but one for all that are trained at one batch size alone.
     several = grid.groupby("optimizer").batch_size.transform("nunique") > 1
     parts = [rows for _, rows in grid[several].groupby("optimizer", sort=False)]
     sizes = grid.batch_size[~several].unique()
     parts += [rows for _, rows in grid[grid.batch_size.isin(sizes)].groupby("batch_size")]
-
-    def heat_maps(models: Models) -> Iterator[alt.LayerChart]:
-        return (charts.sweep_heat_map(rows, comparison, models) for rows in parts)
-
-    return _figure("sweep", captions.sweep(sweep), models, heat_maps)
-
-
-def _mistakes_figure(report: Report) -> Iterator[Figure]:
-    """Make the figure of the best model's mistakes, if any model learned anything."""
-    tables, dataset = report.tables, report.dataset
-    winner = best(tables.comparison.drop_duplicates("model"))
-    if winner is None:
-        return
-    matrix, mistakes = (
-        table[table.model == winner.model].drop(columns="model")
-        for table in (tables.confusion, tables.mistakes)
-    )
-    caption = captions.mistakes(winner.model, winner.best_seed, matrix, dataset)
-    drawn = [charts.confusion_matrix(matrix, dataset.class_names)]
-    if len(mistakes):
-        drawn.append(charts.worst_mistakes(mistakes, dataset.test.images, dataset.class_names))
-    specs = list(map(specification, drawn))
-    yield Figure(f"{winner.model}-mistakes", caption, specs, specs)
+    heat_maps = [charts.sweep_heat_map(rows, tables.comparison, models) for rows in parts]
+    found["sweep"] = ("Sweep of batch size and learning rate", heat_maps)
+    winner = best(tables.comparison)
+    if winner is not None:
+        matrix, mistakes = (
+            table[table.model == winner.model].drop(columns="model")
+            for table in (tables.confusion, tables.mistakes)
+        )
+        pictures = [charts.confusion_matrix(matrix, classes)]
+        if len(mistakes):
+            pictures.append(charts.worst_mistakes(mistakes, dataset.test.images, classes))
+        found[f"{winner.model}-mistakes"] = (f"Images that `{winner.model}` misclassifies", pictures)
+    return found
 
 
 def specification(chart: alt.LayerChart) -> Spec:
