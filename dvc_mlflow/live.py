@@ -46,7 +46,6 @@ class LiveRun:
                 return  # the stage of another repository, which calls this program
             begun = {
                 "stage": by_dvc or stage,
-                "place": [*map(str, place)],
                 "current": bool(by_dvc) and place.workspace == place.root,  # dvc.lock will hold the results
                 "process": process.fingerprint(),
                 "time": round(1000 * time.time()),

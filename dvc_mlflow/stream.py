@@ -14,7 +14,7 @@ from typing import Any
 from dvc_mlflow import process, runs
 from dvc_mlflow.expected import child_run, metric_name, read_mapping, read_running
 from dvc_mlflow.mapping import Mapping
-from dvc_mlflow.provenance import Place
+from dvc_mlflow.provenance import Place, find
 from dvc_mlflow.store import described, open_store, prepare_environment, tracking_uri
 
 GATHER_S = 1
@@ -26,7 +26,7 @@ def work(stage: str) -> None:
     begun = json.loads(stage)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # the stage says what a signal means
-    place = Place(*map(Path, begun["place"]))
+    place = find(Path.cwd())
     uri = tracking_uri(place.root)
     try:
         prepare_environment()
