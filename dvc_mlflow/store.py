@@ -51,6 +51,7 @@ REMEDIES = {
         "`mv FILE FILE.damaged`, then `dvc-mlflow sync` makes it anew"
     ),
     "database is locked": "`fuser FILE` shows which process writes it; try again when that has ended",
+    "unrecognized token": "no path with both kinds of quotes can be used: rename the folder",
     "readonly database|unable to open database": "`ls -ld FILE*` shows who may write it, and its folder",
     "No module named 'psycopg'": "`pip install 'psycopg[binary]'`, or postgresql+psycopg2:// in the address",
     r"No module named '(\w+)'": r"`pip install` the driver \1 (MySQLdb: mysqlclient)",
@@ -61,8 +62,8 @@ REMEDIES = {
     ),
     "Host header": "the server accepts other names of itself with --allowed-hosts",
     "error code 40[13]": "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD log in",
+    "ENDPOINT_NOT_FOUND|logged-models failed .* 404": "the server has an older MLflow: update it",
     "error code 404|valid JSON|INTERNAL_ERROR: Response": "another service than MLflow answers there",
-    "ENDPOINT_NOT_FOUND": "the server has an older MLflow: update it",
     "5[0-9][0-9] error": "its log says why",
 }
 """What helps, by what an error says."""
@@ -156,7 +157,8 @@ def prepare_environment() -> None:
         os.environ.setdefault(name, value)
     os.environ.setdefault("LOGNAME", provenance.user())  # DVC fails for an account without a name
     warnings.formatwarning = lambda message, *_: f"warning: {redacted(' '.join(str(message).split()))}\n"
-    for noisy in ("urllib3.connectionpool", "alembic", "mlflow.store.db.utils", "mlflow.store.artifact"):
+    stores = ("mlflow.store.db.utils", "mlflow.store.artifact", "mlflow.store.model_registry")
+    for noisy in ("urllib3.connectionpool", "alembic", *stores):
         logging.getLogger(noisy).setLevel(logging.CRITICAL)  # tracebacks, which the one line replaces
     warnings.filterwarnings("ignore", "flock not supported")
 
@@ -248,6 +250,7 @@ def make_database(file: Path) -> None:
     folder.mkdir(parents=True)
     temporary = folder / "made.db"
     temporary.touch()  # as the umask says; what SQLite makes is never writable for a group
+    sqlite3.connect(temporary).close()  # where SQLite can open no file, MLflow would try for two minutes
     with deadline(f"making {file}", 120):
         _connect(f"sqlite:///{quote(str(temporary))}").search_experiments(max_results=1)
     with suppress(sqlite3.Error), closing(sqlite3.connect(folder / "mlflow.db")) as probe:

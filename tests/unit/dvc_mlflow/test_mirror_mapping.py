@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -16,7 +17,7 @@ from dvc_mlflow.expected import ExpectedStage, canonical, parameters
 from dvc_mlflow.live import LiveRun, live
 from dvc_mlflow.mapping import Mapping, parse
 from dvc_mlflow.repository import Stage
-from dvc_mlflow.store import Store, sqlite_file, tracking_uri
+from dvc_mlflow.store import Store, described, make_database, sqlite_file, tracking_uri
 
 ERRORS = {
     "{metric: a.json}": "meta.mlflow.metric: unknown key; accepted: experiment, description, metrics, curves",
@@ -105,6 +106,18 @@ def test_a_long_answer_is_described_at_once():
     in_a_line(ValueError("http://host/" + "<p>no access</p> " * 50_000))
     redacted("http://host/" + "x " * 100_000)
     assert time.process_time() - before < 2
+
+
+def test_a_server_without_logged_models_is_an_older_mlflow():
+    error = RuntimeError(
+        "request to endpoint /api/2.0/mlflow/logged-models failed with error code 404 != 200."
+    )
+    assert described(error, "http://host").endswith("; the server has an older MLflow: update it")
+
+
+def test_a_path_that_is_too_long_for_sqlite_is_no_wait(tmp_path):
+    with pytest.raises(sqlite3.OperationalError, match="unable to open"):
+        make_database(tmp_path.joinpath(*3 * ["x" * 200], "mlflow.db"))
 
 
 def test_the_cause_is_first_in_the_line():
