@@ -36,7 +36,11 @@ INVITATION = """MLflow answers at {url}
 It asks for a password. To log here:
   export MLFLOW_TRACKING_URI={url}
   export MLFLOW_TRACKING_USERNAME={admin} MLFLOW_TRACKING_PASSWORD="$(cat {password})\""""
-CLIENT_VARIABLES = tuple(f"MLFLOW_TRACKING_{name}" for name in ("URI", "USERNAME", "PASSWORD", "TOKEN"))
+LEFT_OUT = (
+    *(f"MLFLOW_TRACKING_{name}" for name in ("URI", "USERNAME", "PASSWORD", "TOKEN")),
+    "MLFLOW_STATIC_PREFIX",  # the pages would be elsewhere
+)
+"""Variables of MLflow's client, and of another server."""
 
 
 def ui(root: Path, uri: str, port: str) -> int:
@@ -80,7 +84,7 @@ def _free_port(port: str) -> int:
 
 def _serve(command: list[str], settings: dict[str, str], port: int, message: str, root: Path) -> int:
     """Run MLflow's server; print `message` when it, and no other process, answers; return its exit code."""
-    environment = {key: value for key, value in os.environ.items() if key not in CLIENT_VARIABLES} | settings
+    environment = {key: value for key, value in os.environ.items() if key not in LEFT_OUT} | settings
     command = [sys.executable, "-m", "mlflow", *command, "--host", HOST, "--port", str(port)]
     log = root / ".dvc" / "tmp" / f"mlflow-{port}.log"
     log.parent.mkdir(parents=True, exist_ok=True)  # a clone in which no dvc has run

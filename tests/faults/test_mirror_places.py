@@ -340,6 +340,7 @@ def test_ui_prints_its_address_when_it_answers_and_ends_with_a_signal(synced):
 
     port = free_port()
     shutil.rmtree(synced.folder / ".dvc" / "tmp", ignore_errors=True)  # as in a new clone
+    synced.environment["MLFLOW_STATIC_PREFIX"] = "/of-another-server"
     with serving(synced, "ui", port=port) as process:
         until(lambda: "The runs are at" in said(synced), process)
         assert f"http://127.0.0.1:{port}/#/experiments/" in said(synced) and "viewStateShareKey=" in said(
