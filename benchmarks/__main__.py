@@ -24,7 +24,7 @@ from benchmarks.worker import prepare, train
 from descent import paths
 from descent.data import load_dataset
 from descent.format import counted
-from descent.results import processor
+from descent.timings import processor
 
 ROUNDS = {8: 3, 128: 9, "full": 9}
 """The number of turns of each engine, by batch size."""

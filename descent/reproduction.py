@@ -14,7 +14,7 @@ import yaml
 
 from descent import paths
 from descent.integrity import LOCK
-from descent.results import processor, versions
+from descent.timings import processor, versions
 
 ACCURACY_TOLERANCE = 0.01
 LOSS_TOLERANCE = 0.1  # relative

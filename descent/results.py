@@ -7,13 +7,9 @@ replicates/ has each seed's Keras model, and model.keras is the best one of them
 
 import json
 import math
-import platform
-import re
 import shutil
 import zipfile
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +38,6 @@ IDENTITY = ("model", "batch_size", "learning_rate", "optimizer", "seed")
 
 VOLATILE = ("date_saved", "shared_object_id")
 """What Keras writes into an archive besides the model: the date, and addresses in memory."""
-
-LIBRARIES = ("tensorflow", "keras", "numpy", "dask", "dvc", "mlflow")
-"""Their versions are recorded with each training."""
 
 
 def guessing_loss(classes: int) -> float:
@@ -200,34 +193,3 @@ def read_history(folder: Path | str) -> pd.DataFrame:
 def read_metrics(folder: Path | str) -> dict[str, Any]:
     """Read a model's final metrics; what was not finite is None."""
     return json.loads((Path(folder) / "metrics.json").read_text(encoding="utf-8"))
-
-
-def processor() -> str:
-    """Return the kind of processor, such as `AMD EPYC, family 25, model 17`.
-
-    A virtual machine may call it `AMD EPYC` alone; family and model tell its generation.
-    """
-    cpuinfo = Path("/proc/cpuinfo")
-    text = cpuinfo.read_text() if cpuinfo.exists() else ""
-    facts = dict(re.findall(r"^(model name|cpu family|model)\s*:\s*(.*?)\s*$", text, re.M))
-    name = facts.get("model name", platform.processor() or platform.machine())
-    numbers = [f"{key.split()[-1]} {facts[key]}" for key in ("cpu family", "model") if key in facts]
-    return ", ".join([name, *numbers])
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of Python and of LIBRARIES."""
-    return {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES}
-
-
-def write_timing(path: Path, started: datetime, runs: Mapping[str, Any]) -> float:
-    """Write how long a stage and each of its runs took; return the seconds since `started`."""
-    seconds = (datetime.now(UTC) - started).total_seconds()
-    times = [
-        {"run": name, "compile_seconds": run.compile_seconds, "epoch_seconds": list(run.epoch_seconds)}
-        for name, run in runs.items()
-    ]
-    machine = {"processor": processor(), "versions": versions()}
-    begun = {"started": started.isoformat(timespec="milliseconds"), "seconds": seconds}
-    write_json(path, machine | begun | {"runs": times})
-    return seconds

@@ -19,7 +19,8 @@ import numpy as np
 import pandas as pd
 
 from descent import paths
-from descent.engine.settings import RunSettings, evenly_spaced
+from descent.engine.rows import evenly_spaced
+from descent.engine.settings import RunSettings
 from descent.files import finite, write_array, write_json
 from descent.metrics import EPOCH_METRICS
 from descent.results import status

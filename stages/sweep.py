@@ -11,7 +11,8 @@ from descent.engine.settings import RunSettings
 from descent.errors import in_one_line
 from descent.files import write_json, write_table
 from descent.metrics import EPOCH_METRICS
-from descent.results import IDENTITY, write_timing
+from descent.results import IDENTITY
+from descent.timings import write_timing
 
 
 @in_one_line()

@@ -12,7 +12,8 @@ from descent.config import Params, read_params, with_tuned
 from descent.data import Dataset, load_dataset
 from descent.engine.settings import RunSettings
 from descent.errors import UsageError, in_one_line
-from descent.results import identity, write_results, write_run_tables, write_timing
+from descent.results import identity, write_results, write_run_tables
+from descent.timings import write_timing
 
 TUNED = "--tuned"
 """In place of a model's name. One process trains them all: to start one for each would take longer."""

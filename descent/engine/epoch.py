@@ -18,15 +18,6 @@ OUTER_PRODUCT_IMAGES = 16
 product. Measured on an AMD EPYC (Zen 3): an epoch at batch size 8 takes two thirds of the time."""
 
 
-def image_order(seed: int, epoch: int, images: int) -> np.ndarray:
-    """Shuffle the training images for one epoch.
-
-    Returns:
-        The rows (images,) int32 in the order of use.
-    """
-    return np.random.default_rng([seed, epoch]).permutation(images).astype(np.int32)
-
-
 @functools.cache
 def compiled_epoch(
     batch_size: int, optimizer: str, constants: tuple[tuple[str, float], ...], activation: str

@@ -43,6 +43,7 @@ def rmsprop(weight, gradient, slots, rate, step, *, rho=0.9, epsilon=1e-7):
 
 def adagrad(weight, gradient, slots, rate, step, *, initial_accumulator=0.1, epsilon=1e-7):
     """Divide each step by the root of the sum of squares (Duchi et al. 2011, JMLR 12:2121)."""
+    # initial_accumulator is what the slot begins with: see training.initial_state
     sum_of_squares = slots[0] + gradient**2
     return weight - rate * gradient / _root(sum_of_squares + epsilon), [sum_of_squares]
 

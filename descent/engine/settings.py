@@ -1,9 +1,7 @@
-"""The settings of one training run, and the images that stand for all."""
+"""The settings of one training run."""
 
 import math
 from typing import NamedTuple
-
-import numpy as np
 
 OPTIMIZER = "sgd"
 HIDDEN_LAYERS = (128, 64)
@@ -36,12 +34,3 @@ class RunSettings(NamedTuple):
             f"{constants}, hidden_layers {layers}, activation {self.activation}, epochs {self.epochs}, "
             f"seed {self.seed}"
         )
-
-
-def evenly_spaced(images: int, count: int) -> np.ndarray:
-    """Choose at most `count` rows spread evenly over `images` rows.
-
-    MNIST's files are not in random order (some stretches are by tidier writers), so the first rows
-    would not be representative.
-    """
-    return np.linspace(0, images, min(count, images), endpoint=False).astype(int)

@@ -9,9 +9,10 @@ import numpy as np
 
 from descent.engine import backend, network
 from descent.engine.backend import compiled, tf
-from descent.engine.epoch import chunked_sum, compiled_epoch, image_order, mean_gradients, summed_loss
+from descent.engine.epoch import chunked_sum, compiled_epoch, mean_gradients, summed_loss
 from descent.engine.optimizers import OPTIMIZERS
-from descent.engine.settings import RunSettings, evenly_spaced
+from descent.engine.rows import evenly_spaced, image_order
+from descent.engine.settings import RunSettings
 
 EVALUATION_IMAGES = 10_000
 """Training loss and accuracy are taken on this many training images: as many as MNIST has test images."""
@@ -79,6 +80,8 @@ def train_run(
 
     May run in several threads at once; each run waits for a device of its own. `on_epoch` is called with the
     state before the first update and after each epoch.
+
+    Raises MemoryError if the network does not fit into memory.
     """
     try:
         with backend.exclusive_device():

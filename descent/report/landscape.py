@@ -16,7 +16,7 @@ from scipy.special import expit, log_softmax, ndtr
 from threadpoolctl import threadpool_limits
 
 from descent.data import Split
-from descent.engine.settings import evenly_spaced
+from descent.engine.rows import evenly_spaced
 from descent.files import finite
 
 IMAGES = 500

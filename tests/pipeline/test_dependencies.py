@@ -17,8 +17,10 @@ PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 PACKAGES = ("stages", "descent", "dvc_mlflow")
 NUMBERS = ("train", "sweep")
 """The stages that compute numbers."""
-HANDS_ON = {Path(f"descent/{name}.py") for name in "config data errors parallel paths process".split()}
-"""Modules that hand on parameters, arrays, runs and errors as they are: no dependency of a stage."""
+HANDS_ON = {
+    Path(f"descent/{name}.py") for name in "config data errors parallel paths process timings".split()
+}
+"""Modules that hand on parameters, arrays, runs, errors and times as they are: no dependency of a stage."""
 
 
 def stage(name: str) -> dict:

@@ -8,7 +8,7 @@ import yaml
 
 from descent import reproduction
 from descent.reproduction import Outputs, compare_outputs, other_bytes, read_outputs, report
-from descent.results import processor
+from descent.timings import processor
 
 DIGESTS = {"models/m/model.keras": "a", "models/m/history.csv": "b", "reports/report.md": "c"}
 

@@ -12,7 +12,6 @@ from descent.engine.settings import RunSettings
 from descent.files import write_json, write_table
 from descent.metrics import EPOCH_METRICS, FINAL_METRICS
 from descent.results import (
-    LIBRARIES,
     best_seed,
     final_metrics,
     history_table,
@@ -21,8 +20,8 @@ from descent.results import (
     read_history,
     read_metrics,
     write_run_tables,
-    write_timing,
 )
+from descent.timings import LIBRARIES, write_timing
 from tests.support.runs import Run, epoch
 
 SETTINGS = RunSettings(128, 0.01, "sgd", (), (128, 64), "relu", epochs=1, seed=0)

@@ -7,6 +7,7 @@ from descent.config import ACTIVATIONS
 from descent.data import Dataset, Split
 from descent.engine import epoch, network
 from descent.engine.backend import keras, tf
+from descent.engine.rows import image_order
 from descent.engine.training import TensorData, epoch_function, initial_state
 from tests.support.images import draw_split
 from tests.support.reference import backpropagated, loss
@@ -39,7 +40,7 @@ def assert_epochs_are_those_of_fit(settings, epochs: int, dataset: Dataset) -> N
         epoch_function(settings, data),
     )
     for number in range(1, epochs + 1):
-        order = epoch.image_order(settings.seed, number, len(labels))
+        order = image_order(settings.seed, number, len(labels))
         model.fit(images[order], labels[order], batch_size=settings.batch_size, shuffle=False, verbose=0)
         state = run_epoch(state, number)
         expected = flat(model.get_weights())
@@ -83,7 +84,7 @@ def test_every_image_is_used_exactly_once_per_epoch(batch_size):
     rate = 1e-3
     compiled = epoch.compiled_epoch(batch_size, "sgd", (), "relu")
     state = [tf.zeros((784, 10)), tf.zeros(10)], [[], []], tf.constant(0.0)
-    order = epoch.image_order(0, 1, 600)
+    order = image_order(0, 1, 600)
     data = (*map(tf.constant, split), tf.constant(order))
     moved, _, step = compiled(*state, tf.constant(rate), *data, tf.constant(600 // batch_size))
     shares = np.full(600, rate / batch_size)
@@ -95,15 +96,15 @@ def test_every_image_is_used_exactly_once_per_epoch(batch_size):
 
 @pytest.mark.parametrize("count", [1, 600, 50_000])
 def test_an_order_has_every_row_once(count):
-    order = epoch.image_order(3, 4, count)
+    order = image_order(3, 4, count)
     assert order.dtype == np.int32
     assert (np.sort(order) == np.arange(count)).all()
 
 
 def test_orders_depend_on_seed_and_epoch():
-    orders = [epoch.image_order(seed, number, 50).tolist() for seed in range(4) for number in range(4)]
+    orders = [image_order(seed, number, 50).tolist() for seed in range(4) for number in range(4)]
     assert len(set(map(tuple, orders))) == 16
-    assert orders[6] == epoch.image_order(1, 2, 50).tolist()
+    assert orders[6] == image_order(1, 2, 50).tolist()
 
 
 # Gradients

@@ -11,7 +11,7 @@ from dask.system import CPU_COUNT
 from descent.data import Split
 from descent.engine import epoch, network
 from descent.engine.backend import tf
-from descent.engine.settings import evenly_spaced
+from descent.engine.rows import evenly_spaced
 from descent.engine.training import (
     TensorData,
     gradient_norm,
