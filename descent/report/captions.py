@@ -24,12 +24,6 @@ AT_THE_RING = 0.05
 """A trajectory of at most this share of the longest does not leave the mark of the start."""
 
 
-def curves(rows: pd.DataFrame) -> str:
-    """Describe the learning curves of a study."""
-    below = "Above, models are compared after equally many epochs, below after equally many updates. "
-    return below * (rows.updates.nunique() > 1) + lines(rows)
-
-
 def lines(rows: pd.DataFrame) -> str:
     """Say what the lines of a study's charts are."""
     if rows.seeds.max() == 1:
