@@ -32,7 +32,7 @@ def pages(tmp_path_factory):
     (folder / "digits.html").write_text(page.page(found))
     (folder / "digits.json").write_text(json.dumps(found))
     grid = {"seeds": [0, 4], "optimizers": ["sgd", "adam"]}
-    failing = {"learning_rates": [10.0], "batch_sizes": [8]}
+    failing = {"learning_rates": [10.0], "batch_sizes": ["full"], "epochs": 1}
     many = dict.fromkeys([*five, *(f"tuned_{number}" for number in range(9))], "learned")
     for name, made in {
         "clothes": small(folder / "clothes", 12, 10, CLOTHES),
@@ -501,6 +501,7 @@ def test_large_images_are_shown_and_cannot_be_drawn(open_page):
     assert "too large or too small to be drawn" in page.locator("#draw-lead").inner_text()
     assert page.locator("#answers strong").inner_text() == "none"
     assert page.locator("#card-b").inner_text().count("nothing pinned") == 1
+    assert "1 update in 1 epoch." in page.locator("#card-a .note").inner_text()
     page.locator("#play").click()
 
 
