@@ -375,30 +375,36 @@ def reason(row: pd.Series, history: pd.DataFrame, rows: pd.DataFrame, matrix: pd
     first_norm, norm = epochs.gradient_norm.median().iloc[[0, -1]]
     distance = epochs.distance.median().iloc[-1]
     to = f"to {number(loss)}" if math.isfinite(loss) else "to no finite value"
-    numbers = f"the training loss went from {number(first_loss)} {to}"
+    course = f"the training loss went from {number(first_loss)} {to}"
     if row.status == "stalled":
         change = number(100 * (loss / first_loss - 1), 2)
-        numbers = f"the training loss changed by {change} %, {to}, although there is a slope to follow"
+        course = f"the training loss changed by {change} %, {to}, although there is a slope to follow"
     elif row.status != "learned":
-        numbers += f", where guessing costs {number(guessing)}"
+        course += f", where guessing costs {number(guessing)}"
     if row.status == "undertrained":
-        numbers += "; it was still falling when training ended" if loss < before else "; it fell no longer"
+        course += "; it was still falling when training ended" if loss < before else "; it fell no longer"
+    far = number(distance) if math.isfinite(distance) else "farther than 32-bit numbers reach"
+    moved = f"Its {counted(row.updates, 'update')} moved the weights {far} from the start; {course}."
+    found = [f"`{row.model}` ({row.status}): {_cause(row, rows, falling=loss < before)}.", moved]
     if row.status in landscape.EXCLUDED:
         answers = matrix.groupby("predicted").images.sum()
         if math.isfinite(loss) and answers.max() == answers.sum():
-            numbers += f". It gives all {count(answers.sum())} test images the same class, whatever they show"
-    else:
-        numbers += f". The gradient norm went from {number(first_norm)} to {number(norm)}"
-        accuracy = epochs.validation_accuracy.mean()
-        if accuracy.max() - accuracy.iloc[-1] > SWING:
-            numbers += f". Its validation accuracy swings: it was {percent(accuracy.max(), 1)} after epoch "
-            numbers += f"{accuracy.idxmax()} and is {percent(accuracy.iloc[-1], 1)} at the end"
-            if row.batch_size == row.images and (epochs.train_loss.mean().diff() > 0).any():
-                numbers += ". The gradient of the full sample has no noise, so steps that raise the training "
-                numbers += "loss are too large: they overshoot"
-    far = number(distance) if math.isfinite(distance) else "farther than 32-bit numbers reach"
-    moved = f"Its {counted(row.updates, 'update')} moved the weights {far} from the start"
-    return f"`{row.model}` ({row.status}): {_cause(row, rows, falling=loss < before)}. {moved}; {numbers}."
+            images = count(answers.sum())
+            found.append(f"It gives all {images} test images the same class, whatever they show.")
+        return " ".join(found)
+    found.append(f"The gradient norm went from {number(first_norm)} to {number(norm)}.")
+    accuracy = epochs.validation_accuracy.mean()
+    if accuracy.max() - accuracy.iloc[-1] > SWING:
+        found.append(
+            f"Its validation accuracy swings: it was {percent(accuracy.max(), 1)} after epoch "
+            f"{accuracy.idxmax()} and is {percent(accuracy.iloc[-1], 1)} at the end."
+        )
+        if row.batch_size == row.images and (epochs.train_loss.mean().diff() > 0).any():
+            found.append(
+                "The gradient of the full sample has no noise, so steps that raise the training loss are too "
+                "large: they overshoot."
+            )
+    return " ".join(found)
 
 
 def _cause(row: pd.Series, rows: pd.DataFrame, falling: bool) -> str:
