@@ -414,7 +414,7 @@ def _load(path: Path) -> Any:
 def _table(path: Path) -> list[dict[str, Any]]:
     """Read the rows of a CSV, TSV, JSON or YAML table."""
     if path.suffix in (".csv", ".tsv"):
-        with open(path, encoding="utf-8", newline="") as file:
+        with open(path, encoding="utf-8-sig", newline="") as file:
             return list(csv.DictReader(file, delimiter="\t" if path.suffix == ".tsv" else ","))
     content = _load(path)
     if isinstance(content, dict):

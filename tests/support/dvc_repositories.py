@@ -169,7 +169,7 @@ for split, loss in (('train', 0.2), ('test', 0.4)):
     (folder / 'loss.tsv').write_text(f'step\\tloss\\n0\\t1.0\\n1\\t{loss}\\n')
     pathlib.Path(split).mkdir(exist_ok=True)
     pathlib.Path(split, 'scores.json').write_text(json.dumps({'score': loss, 'kind': split}))
-    pathlib.Path(split, 'history.csv').write_text(f'epoch,norm\\n0,{loss}\\n')
+    pathlib.Path(split, 'history.csv').write_text(f'\\ufeffepoch,norm\\n0,{loss}\\n')
 pathlib.Path('live/metrics.json').write_text(json.dumps({'train': {'loss': 0.2}, 'test': {'loss': 0.4}, 'step': 1}))
 """,
     "prepare/dvc.yaml": """
