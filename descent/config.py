@@ -349,7 +349,7 @@ class Params(Section):
         """Return the seeds of a model's runs."""
         return self.tuned.seeds if model in self.tuned.models else self.train.seeds
 
-    def results(self, model: str) -> Path:
+    def results_folder(self, model: str) -> Path:
         """Return the folder of a model's results, relative to models/."""
         return Path(paths.TUNED.name, model) if model in self.tuned.models else Path(model)
 

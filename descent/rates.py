@@ -65,17 +65,16 @@ def best_rates(sweep: pd.DataFrame) -> pd.DataFrame:
         better rate may lie. A batch size of which no run learned has no row.
     """
     rows = []
-    for _, row in cells(sweep).groupby(ROW):
-        row = row.reset_index(drop=True)
-        for place in np.flatnonzero(row.best):
-            inside = 0 < place < len(row) - 1
-            refined = _top(row.iloc[place - 1 : place + 2]) if inside else math.nan
-            rows.append(row.iloc[place].to_dict() | {"refined": refined})
+    for _, group in cells(sweep).groupby(ROW):
+        for place in np.flatnonzero(group.best):
+            inside = 0 < place < len(group) - 1
+            refined = _parabola_top(group.iloc[place - 1 : place + 2]) if inside else math.nan
+            rows.append(group.iloc[place].to_dict() | {"refined": refined})
     columns = [*ROW, "learning_rate", "updates", "validation_accuracy", "status", "refined"]
     return pd.DataFrame(rows, columns=columns)
 
 
-def _top(three: pd.DataFrame) -> float:
+def _parabola_top(three: pd.DataFrame) -> float:
     logs, heights = np.log(three.learning_rate.to_numpy(float)), three.validation_accuracy.to_numpy(float)
     curvature, slope, _ = np.polyfit(logs - logs[1], heights, 2)
     if curvature > -1e-12:  # three alike

@@ -63,10 +63,10 @@ def status(history: Sequence[Mapping[str, Any]], classes: int) -> str:
     """
     guessing = guessing_loss(classes)
     first, last = (_number(history[place], "train_loss") for place in (0, -1))
-    slope, distance = _number(history[0], "gradient_norm"), _number(history[-1], "distance")
+    gradient_norm, distance = _number(history[0], "gradient_norm"), _number(history[-1], "distance")
     if not math.isfinite(last) or last > max(first, DIVERGED_FROM * guessing):
         return "diverged"
-    moved_far = not distance * slope < guessing  # a distance that is not finite is far
+    moved_far = not distance * gradient_norm < guessing  # so that a distance that is not finite is far
     if last >= COLLAPSED_FROM * guessing and moved_far:
         return "collapsed"
     if first - last < STALLED_BELOW * guessing and history[-1]["updates"] >= STALLED_UPDATES:

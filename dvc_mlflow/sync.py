@@ -106,7 +106,7 @@ def _steps(
             )
             removed = {run.info.run_id for run in match.extra}
             logged = [run for run in logged if run.info.run_id not in removed]
-        shown[stage.name] = match.run
+        shown[stage.name] = match.run  # which the step has set, where it was done
     if current:
         yield from _mark(store, expectation, logged, {run.info.run_id for run in shown.values() if run})
         yield from _move_aliases(store, expectation, shown, move_alias)

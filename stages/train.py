@@ -37,7 +37,7 @@ def main() -> None:
         for model in models:
             settings = params.model_runs(model)
             results = list(itertools.islice(unwritten, len(settings)))
-            folder = paths.MODELS / params.results(model)
+            folder = paths.MODELS / params.results_folder(model)
             lines.append(_line(write_results(folder, model, settings, results, dataset)))
         if tuned:
             write_run_tables(paths.TUNED, who, trained)

@@ -62,7 +62,7 @@ def content(
             for seed, plane in flat.items()
         }
         models_of = [
-            read_model(params, dataset, name, flat, models / params.results(name))
+            read_model(params, dataset, name, flat, models / params.results_folder(name))
             for name in dict.fromkeys(comparison.model)
         ]
     studied, networks = [run for run, _ in models_of], [network for _, network in models_of if network]

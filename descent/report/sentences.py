@@ -429,7 +429,8 @@ def _cause(row: pd.Series, rows: pd.DataFrame, falling: bool) -> str:
         return f"fewer updates than `{winner.model}` by a factor of {times(winner.updates / row.updates)}"
     for name in ("optimizer", "hidden_layers", "activation"):
         if row[name] != winner[name]:
-            return f"{setting_title(name)} {row[name]}, where `{winner.model}` has {winner[name]}"
+            change = f"{setting_title(name)} {row[name]} instead of {winner[name]}"
+            return f"{change}; how that matters is not measured"
     if row.learning_rate != winner.learning_rate:
         steps = "smaller" if row.learning_rate < winner.learning_rate else "larger"
         return f"{steps} steps than `{winner.model}`"

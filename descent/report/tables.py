@@ -95,7 +95,7 @@ def read_results(params: Params, folder: Path = paths.MODELS) -> dict[str, Resul
     Raises:
         InvalidResults: A folder is missing, damaged, or was trained with other seeds.
     """
-    return {name: _read_result(name, params, folder / params.results(name)) for name in params.models}
+    return {name: _read_result(name, params, folder / params.results_folder(name)) for name in params.models}
 
 
 def remove_other_results(params: Params, folder: Path = paths.MODELS) -> list[Path]:
@@ -105,8 +105,8 @@ def remove_other_results(params: Params, folder: Path = paths.MODELS) -> list[Pa
     every clone, where `dvc checkout` puts no such folder. DVC's cache keeps the results, and
     `dvc checkout` in an earlier commit brings them back.
     """
-    found = (path.parent for path in sorted(folder.glob("*/metrics.json")))
-    others = [path for path in found if path.relative_to(folder) not in map(params.results, params.models)]
+    kept = [folder / params.results_folder(model) for model in params.models]
+    others = [path.parent for path in sorted(folder.glob("*/metrics.json")) if path.parent not in kept]
     for path in others:
         shutil.rmtree(path)
     return others
@@ -226,7 +226,7 @@ def compare(params: Params, results: Mapping[str, Result], dataset: Dataset) -> 
 def best(rows: pd.DataFrame) -> pd.Series | None:
     """Return the row of the best model among rows of the comparison; None if none learned anything.
 
-    This is the project's one rule: the highest mean validation accuracy; a tie goes to the lower mean
+    The rule for models: the highest mean validation accuracy; a tie goes to the lower mean
     validation loss, then to the earlier row. A model with a status in NOT_LEARNED is never the best.
     """
     fit = rows[~rows.status.isin(NOT_LEARNED) & rows.validation_accuracy_mean.notna()]

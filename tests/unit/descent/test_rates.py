@@ -107,7 +107,7 @@ def test_tuned_models_join_the_models_at_their_rates(tmp_path):
     runs, fixed = params.model_runs("m"), params.model_runs("fixed")
     assert [run.seed for run in runs] == [1, 2] and [run.seed for run in fixed] == [0, 1, 2]
     assert {(run.learning_rate, run.optimizer, run.epochs) for run in runs} == {(0.3, "adam", 4)}
-    assert [str(params.results(name)) for name in params.models] == ["fixed", "tuned/m"]
+    assert [str(params.results_folder(name)) for name in params.models] == ["fixed", "tuned/m"]
 
 
 @pytest.mark.parametrize(

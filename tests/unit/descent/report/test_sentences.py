@@ -347,8 +347,8 @@ def test_reason_of_a_model_behind_names_what_differs():
     equal = {"updates": 100, "batch_size": 8}
     assert "smaller steps than `a`" in why("learned", learning_rate=[0.1, 0.01], **equal)
     assert "larger steps than `a`" in why("learned", learning_rate=[0.1, 0.3], **equal)
-    assert "optimizer sgd, where `a` has adam" in why("learned", optimizer=["adam", "sgd"], **equal)
-    assert "hidden layers 5, where `a` has 20-10" in why("learned", hidden_layers=["20-10", "5"], **equal)
+    assert "optimizer sgd instead of adam; how" in why("learned", optimizer=["adam", "sgd"], **equal)
+    assert "hidden layers 5 instead of 20-10; how" in why("learned", hidden_layers=["20-10", "5"], **equal)
     assert "steps too small for so few updates" in why("undertrained", (2.3, 2.2, 2.0), **equal)
 
 

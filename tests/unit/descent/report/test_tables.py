@@ -214,7 +214,7 @@ def test_tuned_models_are_compared_with_others_over_the_seeds_that_both_have(tmp
     params = params.with_rates({"m": 0.1, "n": 0.2})
     accuracies = {"fixed": [0.9, 0.91, 0.93], "m": [0.89, 0.88], "n": [0.7, 0.8]}
     for name, found in accuracies.items():
-        write_model(tmp_path / params.results(name), params, name, "learned", found)
+        write_model(tmp_path / params.results_folder(name), params, name, "learned", found)
     results = tables.read_results(params, tmp_path)
     assert {name: result.seeds for name, result in results.items()} == {
         "fixed": [0, 1, 2],
@@ -234,7 +234,7 @@ def test_models_without_a_common_seed_have_a_difference_and_no_test(tmp_path):
     tuned = {"seeds": [9], "models": {"m": {"batch_size": 4}}}
     params = make_params({"fixed": {}}, tuned=tuned, studies=studies).with_rates({"m": 0.1})
     for name, found in {"fixed": [0.9, 0.9, 0.9], "m": [0.8]}.items():
-        write_model(tmp_path / params.results(name), params, name, "learned", found)
+        write_model(tmp_path / params.results_folder(name), params, name, "learned", found)
     computed = tables.compute(params, tables.read_results(params, tmp_path), noise_dataset(), SWEEP)
     row = computed.differences.iloc[0]
     assert row.pairs == 0 and np.isnan(row.p_seeds)
