@@ -71,8 +71,8 @@ def check(place: Place, revision: str | None, uri: str) -> list[tuple[str, str]]
         Unusable: Nothing can be compared.
     """
     with tempfile.TemporaryDirectory() as temporary:
-        store = open_store(place.root, uri, create=False)
         expectation = read(place, revision, Path(temporary))
+        store = open_store(place.root, uri, create=False)
         found = [(name, reason.removeprefix(f"{name}: ")) for name, reason in expectation.unusable.items()]
         known = map(store.client.get_experiment_by_name, {stage.experiment for stage in expectation.stages})
         experiments = {one.experiment_id for one in known if one and one.lifecycle_stage == "active"}

@@ -154,7 +154,7 @@ def test_a_phone_shows_accuracy_and_status_and_soon_a_chart(open_page):
         for selector in ("h1 + ul", "#samples-0", "#study-curves-0")
     )
     assert answer < 844 / 2 and samples - answer < 844
-    assert curves - page.locator("p:has-text('performed best.')").bounding_box()["y"] < 844
+    assert curves - page.locator("p:has-text('performed best:')").bounding_box()["y"] < 844
 
 
 def test_a_desktop_has_no_empty_side_and_says_a_headline_once(open_page):
@@ -162,7 +162,7 @@ def test_a_desktop_has_no_empty_side_and_says_a_headline_once(open_page):
     main, aside = (page.locator(tag).bounding_box() for tag in ("main", "aside"))
     assert main["x"] < 128 and aside["x"] + aside["width"] > 1280 - 128
     assert aside["x"] - main["x"] - main["width"] < 64
-    assert page.locator("main").inner_text().count("performed best.") == 1
+    assert page.locator("main").inner_text().count("performed best:") == 1
     assert page.locator("main h2").all_inner_texts()[1] == QUESTION
 
 

@@ -450,7 +450,7 @@ def test_trace_leads_from_a_file_to_its_run_and_back(synced, mirror):
     assert (synced.folder / "models/slow/model.keras").exists()
     experiment = reader.client.get_experiment_by_name("digits").experiment_id
     reader.client.create_run(experiment, tags={"dvc.stage": "theirs", "dvc.outputs": "without a list"})
-    assert "left out, its artifact" in mirror("trace", "models/slow/model.keras")
+    assert "left out, its tag dvc.outs or artifact dvc.json" in mirror("trace", "models/slow/model.keras")
     assert "no run in MLflow made it" in mirror("trace", "train.py", expect=1)
     assert "zzz: no such file, and 0 run ids begin with it" in mirror("trace", "zzz", expect=1)
 

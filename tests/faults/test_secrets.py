@@ -20,9 +20,13 @@ NOBODY = "127.0.0.1:9"
 PLANTED = {
     "DATA_SOURCE": f"https://user:{SECRET}@{NOBODY}/mnist/?key={SECRET}",
     "PIP_INDEX_URL": f"https://user:{SECRET}@{NOBODY}/simple/",
+    "PIP_PROXY": f"user:{SECRET}@{NOBODY}",
     "DASK_SCHEDULER_ADDRESS": f"tcp://user:{SECRET}@{NOBODY}",
 }
-NOT_SECRET: set[str] = set()
+NOT_SECRET = {
+    *("CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"),
+    *("UV_CACHE_DIR", "XDG_CACHE_HOME"),
+}
 """Variables that `descent` and the stages read and that hold no secret."""
 
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]

@@ -31,8 +31,9 @@ def example(models: int = 3, seeds: int = 2) -> Report:
     comparison["updates"] = [(7 + place) * EPOCHS for place in range(models)]
     comparison = comparison.assign(hidden_layers="none", activation="relu", images=20, pixels=196, classes=5)
     comparison = comparison.assign(seeds=seeds, best_seed=0, p_lead=np.nan)
-    for column in [f"{key}_{end}" for key in METRICS for end in ("mean", "std", "low", "high")]:
-        comparison[column] = np.linspace(0.9, 0.1, models)
+    for key, (end, value) in itertools.product(METRICS, {"std": 0.001, "low": 0.9, "high": 0.99}.items()):
+        comparison[f"{key}_{end}"] = value
+        comparison[f"{key}_mean"] = np.linspace(0.9762, 0.1, models)
     true, predicted = np.divmod(np.arange(25), 5)
     confusion = {"model": names[0], "true": true, "predicted": predicted}
     mistakes = {"model": names[0], "image": [3, 7], "true": [3, 2], "predicted": [1, 4]}
@@ -72,7 +73,8 @@ def _history(names: list[str], seeds: int) -> pd.DataFrame:
     rows = []
     for (place, name), seed, epoch in itertools.product(enumerate(names), range(seeds), range(EPOCHS + 1)):
         row = {"model": name, "seed": seed, "epoch": epoch, "updates": (7 + place) * epoch}
-        row |= dict.fromkeys(METRICS, (0.5 + 0.01 * (place + seed)) ** epoch) | {"distance": float(epoch)}
+        value = (0.5 + 0.05 * place + 0.01 * seed) ** epoch  # so far apart that a finger can tell them
+        row |= dict.fromkeys(METRICS, value) | {"distance": float(epoch)}
         if _status(name, names) == "diverged" and epoch > 1:
             row |= {key: np.nan for key, metric in METRICS.items() if metric.scale == "log"}
         rows.append(row)
