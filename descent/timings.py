@@ -1,4 +1,4 @@
-"""How long a stage took, and on what: the kind of processor and the versions of libraries."""
+"""The times of a stage and of its runs, with the processor and the versions of libraries."""
 
 import platform
 import re

@@ -273,12 +273,12 @@ class _Reader:
         for row in self._rows(curves.file, [curves.step, *curves.run_per, *(curves.metrics or [])]):
             identity = {name: row[name] for name in curves.run_per}
             run = self._child(identity) if identity else self.result
-            step = finite(row[curves.step])
+            step = as_finite(row[curves.step])
             if step is None:
                 found = f"{curves.file}: column {curves.step}: {row[curves.step]!r}"
                 raise Unusable(f"{found}; accepted: a number")
             for name in curves.metrics or row.keys() - {curves.step, *curves.run_per}:
-                value = finite(row[name])
+                value = as_finite(row[name])
                 if value is not None:
                     curve = run.curves.setdefault(metric_name(self.mapping, prefix + name), {})
                     curve[int(step)] = value
@@ -298,7 +298,7 @@ class _Reader:
                 if (number := as_number(row[name])) is not None and number > 0:
                     child.params[f"log{base}_{name}"] = canonical(round(math.log(number, base), 6))
             if rows.seconds:
-                child.seconds = finite(row[rows.seconds])
+                child.seconds = as_finite(row[rows.seconds])
             used = {*rows.params, rows.seconds}
             self._add(child, ((name, row[name]) for name in rows.metrics or row if name not in used))
 
@@ -369,7 +369,7 @@ def as_number(value: Any) -> float | None:
         return None
 
 
-def finite(value: Any) -> float | None:
+def as_finite(value: Any) -> float | None:
     """Return a number that MLflow can hold, else None."""
     number = as_number(value)
     return number if number is not None and math.isfinite(number) else None

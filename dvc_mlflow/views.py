@@ -5,6 +5,7 @@ import hashlib
 import json
 import zlib
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 from dvc_mlflow.expected import ExpectedStage
@@ -40,12 +41,16 @@ def addresses(store: Store, base: str) -> list[str]:
     for experiment in store.client.search_experiments(order_by=["experiment_id ASC"]):
         page = f"{base}/{experiment.experiment_id}/runs?workflowType=machine_learning"
         pages += [page] if experiment.name != "Default" else []
-        saved = {key: json.loads(text) for key, text in experiment.tags.items() if key.startswith(TAG)}
-        for key, view in sorted(saved.items(), key=lambda item: int(item[1]["createdAt"])):
-            state = json.loads(zlib.decompress(base64.b64decode(view["state"].removeprefix("deflate;"))))
-            charts = any(chart["type"] != "BAR" for chart in state["compareRunCharts"] or [])
-            mode = "&compareRunsMode=CHART" * charts
-            views.append(f"{view['name']}: {page}&viewStateShareKey={key.removeprefix(TAG)}{mode}")
+        saved = []
+        for key in filter(lambda key: key.startswith(TAG), experiment.tags):
+            with suppress(ValueError, KeyError, TypeError, zlib.error):  # what another MLflow has shared
+                view = json.loads(experiment.tags[key])
+                state = json.loads(zlib.decompress(base64.b64decode(view["state"].removeprefix("deflate;"))))
+                charts = any(chart["type"] != "BAR" for chart in state["compareRunCharts"] or [])
+                address = f"{page}&viewStateShareKey={key.removeprefix(TAG)}"
+                text = f"{view['name']}: {address}" + "&compareRunsMode=CHART" * charts
+                saved.append((int(view["createdAt"]), text))
+        views += [text for _, text in sorted(saved)]
     return views or pages or [base]
 
 

@@ -24,7 +24,7 @@ AT_THE_RING = 0.05
 """A trajectory of at most this share of the longest does not leave the mark of the start."""
 
 
-def lines(rows: pd.DataFrame) -> str:
+def lines_text(rows: pd.DataFrame) -> str:
     """Say what the lines of a study's charts are."""
     if rows.seeds.max() == 1:
         return "Each line is one run."
@@ -32,7 +32,7 @@ def lines(rows: pd.DataFrame) -> str:
     return f"Lines are medians over {seeds} seeds, bands reach from the lowest to the highest."
 
 
-def trajectories(rows: pd.DataFrame, projected: pd.DataFrame, seed: int) -> str:
+def trajectories_text(rows: pd.DataFrame, projected: pd.DataFrame, seed: int) -> str:
     """Describe a study's trajectories over the loss surface; `projected` has those of all studies."""
     projected = projected[projected.study.isin(rows.study)]
     text = (
@@ -55,7 +55,7 @@ def trajectories(rows: pd.DataFrame, projected: pd.DataFrame, seed: int) -> str:
     return text
 
 
-def sweep(sweep: pd.DataFrame) -> str:
+def sweep_text(sweep: pd.DataFrame) -> str:
     """Describe the heat map of the sweep."""
     table, seeds, optimizers = cells(sweep), sweep.seed.nunique(), sweep.groupby("optimizer", sort=False)
     mean = f", mean of {seeds} seeds" if seeds > 1 else ""
@@ -110,7 +110,7 @@ def scaling_text(sweep: pd.DataFrame) -> str:
     return text
 
 
-def mistakes(model: pd.Series, confusion: pd.DataFrame, dataset: Dataset) -> str:
+def mistakes_text(model: pd.Series, confusion: pd.DataFrame, dataset: Dataset) -> str:
     """Describe the confusion matrix and the worst mistakes of the best model, a row of the comparison."""
     matrix = confusion[confusion.model == model.model]
     wrong = matrix[(matrix.true != matrix.predicted) & (matrix.images > 0)]

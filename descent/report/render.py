@@ -52,7 +52,7 @@ Spec = dict[str, Any]
 
 
 class Report(NamedTuple):
-    """What is reported: the experiment, its results, and the images."""
+    """The experiment, its results and its images, which the templates put in words."""
 
     params: Params
     tables: Tables

@@ -399,6 +399,13 @@ def test_views_are_saved_where_mlflow_looks_for_them(reader):
     (held,) = [json.loads(value) for key, value in tags.items() if key.startswith("mlflow.sharedViewState.")]
     state = json.loads(zlib.decompress(base64.b64decode(held["state"].removeprefix("deflate;"))))
     assert held["name"] == "Answers"
+    experiment = reader.client.get_experiment_by_name("digits").experiment_id
+    shared = {
+        "older": "deflate;eJyrBQAAdgB5",
+        "newer": '{"name": "Mine", "createdAt": 1, "updatedAt": 1, "state": "{}"}',
+    }
+    for name, text in shared.items():  # by a person, on the page
+        reader.client.set_experiment_tag(experiment, f"mlflow.sharedViewState.{name}", text)
     (page,) = views.addresses(SimpleNamespace(client=reader.client), "http://host")
     assert page.startswith("Answers: http://host/#/experiments/")
     key = hashlib.md5(b"Answers").hexdigest()

@@ -447,15 +447,15 @@ def test_scaling_text_follows_the_exponent():
 
 def test_sweep_caption_names_the_optimizer_of_the_best_cell_where_there_are_several():
     sweep = sweep_table({(8, 0.1): 0.9, (32, 0.1): 0.8})
-    assert "90.00\xa0%, at batch size 8" in captions.sweep(sweep)
+    assert "90.00\xa0%, at batch size 8" in captions.sweep_text(sweep)
     several = pd.concat([sweep, sweep.assign(optimizer="adam", validation_accuracy=[0.7, 0.95])])
-    assert "95.00\xa0%, with adam at batch size 32" in captions.sweep(several)
+    assert "95.00\xa0%, with adam at batch size 32" in captions.sweep_text(several)
 
 
 def test_sweep_caption_says_that_cells_were_not_tried():
     sweep = sweep_table({(8, 0.1): 0.9, (8, 1.0): 0.9, (32, 0.1): 0.8})
-    assert "Empty cells" in captions.sweep(sweep)
-    assert "Empty cells" not in captions.sweep(sweep[:2])
+    assert "Empty cells" in captions.sweep_text(sweep)
+    assert "Empty cells" not in captions.sweep_text(sweep[:2])
 
 
 def test_batch_sizes_without_a_part_in_the_scaling_law_are_named_with_the_reason():
@@ -547,10 +547,10 @@ def test_trajectory_that_stays_at_the_start_is_named(x, words):
     ends = pd.DataFrame(
         {"study": "s", "model": ["a", "b"], "epoch": 3, "x": [5.0, x], "y": 0.0, "explained": 0.5}
     )
-    text = captions.trajectories(study(), ends, 0)
+    text = captions.trajectories_text(study(), ends, 0)
     assert ("`b` hardly leaves the ring" in text) == words and "`a` hardly" not in text
     assert "explains 50.0\xa0% of" in text
-    still = captions.trajectories(study(), ends.assign(x=0.0, explained=np.nan), 0)
+    still = captions.trajectories_text(study(), ends.assign(x=0.0, explained=np.nan), 0)
     assert "hardly" not in still and "explains" not in still
 
 
@@ -558,6 +558,8 @@ def test_mistakes_caption_names_classes():
     matrix = pd.DataFrame({"true": [0, 0, 1, 1], "predicted": [0, 1, 0, 1], "images": [5, 1, 3, 6]})
     matrix, best = matrix.assign(model="a"), study().iloc[0]
     named = noise_dataset()._replace(class_names=("T-shirt", "Coat"))
-    found = captions.mistakes(best, matrix, named)
+    found = captions.mistakes_text(best, matrix, named)
     assert "misclassifies 4 of 15" in found and r"3 times, Coat is classified as T\-shirt" in found
-    assert "all 11 test images" in captions.mistakes(best, matrix[matrix.true == matrix.predicted], named)
+    assert "all 11 test images" in captions.mistakes_text(
+        best, matrix[matrix.true == matrix.predicted], named
+    )
