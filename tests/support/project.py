@@ -61,6 +61,13 @@ class Project:
         return yaml.safe_load((self.folder / "dvc.lock").read_text())["stages"]
 
 
+def remedy(line: str) -> str:
+    """Return the command that a line of `descent check` gives to mend a file."""
+    found = re.fullmatch(r"\S.*: is .+; to mend it: (.+)", line.rstrip("\n"))
+    assert found, line
+    return found[1]
+
+
 def clone(folder: Path, idx_folder: Path) -> Project:
     """Copy the working tree's files, except results, to `folder`, and commit them there.
 
