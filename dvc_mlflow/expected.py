@@ -274,9 +274,9 @@ class _Reader:
             identity = {name: row[name] for name in curves.run_per}
             run = self._child(identity) if identity else self.result
             step = as_finite(row[curves.step])
-            if step is None:
-                found = f"{curves.file}: column {curves.step}: {row[curves.step]!r}"
-                raise Unusable(f"{found}; accepted: a number")
+            if step is None or not step.is_integer():
+                found = f"{curves.file}: column {curves.step!r}: {row[curves.step]!r}"
+                raise Unusable(f"meta.mlflow: {found}; accepted: a whole number")
             for name in curves.metrics or row.keys() - {curves.step, *curves.run_per}:
                 value = as_finite(row[name])
                 if value is not None:

@@ -104,6 +104,12 @@ class ModelMapping(_Part):
     best: Best | None = None
     description: str = ""
 
+    @model_validator(mode="after")
+    def _is_registered_for_its_alias(self) -> Self:
+        if bool(self.register_as) != bool(self.alias) or (self.best and not self.alias):
+            raise PydanticCustomError("registered", "register and alias together, best with both")
+        return self
+
 
 class Chart(_Part):
     """A chart of a view: a line per run of a metric, a bar, or a mark per run (x, y)."""

@@ -187,6 +187,8 @@ def test_a_file_with_nothing_but_a_number_is_a_metric_of_its_name(plain, mirror)
 @pytest.mark.parametrize(
     "mapping, line",
     [("curves: {file: out/small-0/steps.tsv, step: epoch}", "steps.tsv: column 'epoch'; accepted: step, score"),
+     ("curves: {file: out/small-0/steps.tsv, step: score}",
+      "steps.tsv: column 'score': '0.1'; accepted: a whole number"),
      ("metrics: {file: out/small-0/metrics.yaml, per: {list: seeds, key: seed}}",
       "metrics.yaml: per; accepted: a list 'seeds' of objects that have 'seed'")],
 )  # fmt: skip

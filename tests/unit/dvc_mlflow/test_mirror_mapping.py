@@ -32,6 +32,9 @@ ERRORS = {
     "{model: 5}": "meta.mlflow.model: 5; accepted: a valid dictionary",
     "{views: {A: {charts: [{}]}}}": "meta.mlflow.views.A.charts.0: {}; accepted: line, or bar, or x and y",
     "{views: {A: {charts: [{x: params.rate}]}}}": "accepted: line, or bar, or x and y",
+    "{model: {file: m, flavour: keras, register: m}}": "accepted: register and alias together, best with both",
+    "{model: {file: m, flavour: keras, alias: a}}": "accepted: register and alias together, best with both",
+    "{model: {file: m, flavour: keras, best: {metric: a}}}": "register and alias together, best with both",
     "{views: {A: {column: []}}}": "meta.mlflow.views.A.column: unknown key; accepted: columns, sort",
 }
 
