@@ -203,41 +203,22 @@ def test_fashion_mnist_is_a_report_without_another_word_of_mnist(tmp_path, idx_f
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_another_experiment_takes_the_place_of_this_one(tmp_path, idx_folder):
-    project = clone(tmp_path / "project", idx_folder)
-    (project.folder / "reports").mkdir()
-    for name in ("dvc.lock", "reports/report.md"):
-        (project.folder / name).write_text("of the experiment that goes\n")
-    project.commit("Results")
-    begin, end = blocks(EXPERIMENT, "")
-    project.run("bash", "-ec", begin)
-    files = re.findall(r"^`([\w./]+)` .*?\n\n```\w+\n(.*?)^```", EXPERIMENT, re.M | re.S)
-    assert [name for name, _ in files] == ["params.yaml", "dvc.yaml", "stages/train.py", "stages/report.py"]
-    for name, content in files:
-        (project.folder / name).parent.mkdir(exist_ok=True)
-        (project.folder / name).write_text(content)
-    out = project.run("bash", "-ec", end).stdout
+def test_the_skeleton_is_a_repository_of_its_own(tmp_path):
+    shutil.copytree(ROOT / "examples", tmp_path / "project/examples")
+    begin, change = blocks(EXPERIMENT, "")
+    project, wine = Project(tmp_path / "project"), Project(tmp_path / "wine")
+    project.environment |= {
+        f"GIT_{who}_{what}": "test" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
+    }
+    wine.environment = project.environment = project.environment | {"PYTHONPATH": str(ROOT)}
+    out = project.run("bash", "-ec", begin).stdout
     assert "train@slow: logged with 3 child runs" in out
-    assert "Stage 'train@fast' didn't change, skipping" in out
-    report = (project.folder / "reports/report.md").read_text()
+    assert wine.run("git", "status", "--short").stdout == ""
+    assert "Stage 'train@fast' didn't change, skipping" in wine.run("bash", "-ec", change).stdout
+    report = (wine.folder / "reports/report.md").read_text()
     assert re.search(r"^\| slow \| 0\.05 \| \d\d\.\d% \|$", report, re.M)
-    with closing(sqlite3.connect(project.folder / "mlflow.db")) as database:
+    with closing(sqlite3.connect(wine.folder / "mlflow.db")) as database:
         steps = database.execute("SELECT MAX(step) FROM metrics WHERE key = 'accuracy'").fetchone()
         assert steps == (30,)
         assert ("wine",) in database.execute("SELECT name FROM experiments").fetchall()
-
-    # The old experiment is removed, and nothing needs it.
-    for package in ("descent", "benchmarks"):
-        shutil.rmtree(project.folder / package)
-    pyproject = project.folder / "pyproject.toml"
-    for old, new in (
-        ('descent = "descent.cli:main"\n', ""),
-        ('packages = ["descent", "dvc_mlflow"]', 'packages = ["dvc_mlflow"]'),
-        ('packages = ["dvc_mlflow", "descent", "stages"]', 'packages = ["dvc_mlflow", "stages"]'),
-        ('"tensorflow.*"', '"sklearn.*", "tensorflow.*"'),
-    ):
-        assert pyproject.read_text().count(old) == 1
-        pyproject.write_text(pyproject.read_text().replace(old, new))
-    project.run("mypy")
-    project.run("python", "-m", "dvc_mlflow", "sync")
-    assert project.stages_due() == []
+    wine.run("python", "-m", "dvc_mlflow", "check")
