@@ -102,7 +102,7 @@ def mutate(raw: dict, data: st.DataObject) -> None:
     """Change one place of the parameters as an editor might, or as nobody would."""
     place, other = (data.draw(st.sampled_from(list(places(raw)))) for _ in range(2))
     section, last = parent(raw, place), place[-1]
-    value, name = data.draw(st.sampled_from(VALUES)), data.draw(st.sampled_from(SCALARS))
+    value, name = data.draw(st.sampled_from(VALUES).map(copy.deepcopy)), data.draw(st.sampled_from(SCALARS))
     operation = data.draw(st.sampled_from(OPERATIONS))
     before = copy.deepcopy(section[last])
     if operation == "delete":
