@@ -105,7 +105,7 @@ def value_errors(raw: dict) -> list[str]:
     try:
         Params.model_validate(raw)
     except InvalidParams as error:
-        return printable(str(error)).splitlines()
+        return [printable(line) for line in str(error).splitlines()]
     except ValidationError as found:
         return [printable(describe_error(error, Params)) for error in found.errors()]
     return []
