@@ -338,7 +338,7 @@ def _read_members(place: str, archive: Archive, names: Iterable[str]) -> Iterato
 def open_file(place: str, limits: Limits) -> Iterator[IO[bytes]]:
     """Open a file of this machine, or download one to a temporary file. Raises Unavailable."""
     if path := local_path(place):
-        if path.exists() and not path.is_file():  # a device or pipe may have no end
+        if os.path.exists(path) and not os.path.isfile(path):  # a device or pipe may have no end
             raise NotFound("is no file")
         try:
             file: IO[bytes] = open(path, "rb")

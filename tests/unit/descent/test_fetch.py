@@ -295,9 +295,10 @@ def test_a_folder_reports_what_is_missing(folder):
 
 
 @pytest.mark.timeout(30)
-def test_a_pipe_a_device_and_a_home_that_is_none_are_no_source(folder):
+def test_a_pipe_a_device_and_a_path_that_cannot_be_one_are_no_source(folder):
     os.mkfifo(folder / "endless")
     found = {folder / "endless": "is no file", "/dev/zero": "is no file", "~nobody-here/x": "No such file"}
+    found["x" * 300] = "File name too long"
     for place, reason in found.items():
         with pytest.raises(NotFound, match=reason), open_file(str(place), FILE_LIMITS):
             pass
