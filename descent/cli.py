@@ -57,7 +57,10 @@ def _show(_: argparse.Namespace) -> None:
     from descent import reproduction
     from descent.report import sentences, tables
 
-    print(sentences.terminal(params, tables.read_table(paths.COMPARISON)))
+    comparison = tables.read_table(paths.COMPARISON)
+    if missing := [name for name in params.studies if name not in set(comparison.study)]:
+        sys.exit(f"{paths.COMPARISON}: has no study {', '.join(missing)}; `dvc repro` makes it")
+    print(sentences.terminal(params, comparison))
     print(
         "\nAccuracies: mean ± standard deviation over the seeds, after the last epoch."
         "\n\nreport       reports/report.html"
