@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import psutil
 import pytest
@@ -52,15 +53,13 @@ def undisturbed(idx_folder, tmp_path_factory) -> tuple[dict[str, str], float]:
     return digests(project), time.monotonic() - started
 
 
-def running_stages(dvc: psutil.Process) -> list[psutil.Process]:
-    """Return the processes of the stage that dvc runs."""
-    found = []
+def running_stages(dvc: psutil.Process) -> dict[psutil.Process, str]:
+    """Return the processes of the stage that dvc runs, with the command of each."""
+    found = {}
     for process in dvc.children(recursive=True):
-        try:
-            found += [process] if "stages." in " ".join(process.cmdline()[:3]) else []
-        except psutil.NoSuchProcess:
-            pass
-    return found
+        with suppress(psutil.NoSuchProcess):
+            found[process] = " ".join(process.cmdline()[1:])
+    return {process: command for process, command in found.items() if "stages." in command}
 
 
 def kill_once(project: Project, dice: random.Random, seconds: float, force: bool) -> str | None:
@@ -77,9 +76,12 @@ def kill_once(project: Project, dice: random.Random, seconds: float, force: bool
         if dvc.poll() is not None:
             return None
         stages = running_stages(psutil.Process(dvc.pid))
-        victim = stages[-1] if target == "stage" and stages else dvc
-        running = " ".join(stages[-1].cmdline()[1:]) if stages else "dvc alone"
-        victim.send_signal(number)
+        stage, running = list(stages.items())[-1] if stages else (dvc, "dvc alone")
+        victim = stage if target == "stage" else dvc
+        try:
+            victim.send_signal(number)
+        except psutil.NoSuchProcess:  # the stage has just ended
+            dvc.send_signal(number)
         dvc.wait(120)
     _, alive = psutil.wait_procs(stages, timeout=60)
     assert not alive, "a stage outlived its dvc"
