@@ -52,9 +52,8 @@ SMALL = Limits(bytes=300_000, seconds=60)
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch):
-    """Retry at once, and give up soon."""
+    """Retry at once."""
     monkeypatch.setattr(fetch._download.retry, "sleep", lambda seconds: None)
-    monkeypatch.setattr(fetch, "TIMEOUTS_S", (0.3, 0.3))
 
 
 def get(url, limits=SMALL):
@@ -115,7 +114,7 @@ def test_an_endless_body_is_cut_at_the_size_limit():
 
 
 def test_a_body_that_announces_too_much_is_not_read(monkeypatch):
-    monkeypatch.setattr(fetch, "TIMEOUTS_S", (0.3, 60))
+    monkeypatch.setattr(fetch, "TIMEOUTS_S", (5, 60))
     kind, words, seconds = failure(body(b"", Content_Length=300_001))
     assert (kind, words) == (Unavailable, "larger than 300,000 bytes")
     assert seconds < 30
@@ -140,7 +139,8 @@ def test_headers_that_drip_are_given_up_after_the_time_limit():
     assert seconds < 15
 
 
-def test_a_silent_server_is_transient():
+def test_a_silent_server_is_transient(monkeypatch):
+    monkeypatch.setattr(fetch, "TIMEOUTS_S", (5, 0.3))
     kind, words, seconds = failure(silent(30))
     assert (kind, words) == (Transient, "no answer in time")
     assert seconds < 15

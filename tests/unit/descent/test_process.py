@@ -75,7 +75,7 @@ print("went on", flush=True)
 def test_a_signal_ends_the_process_where_its_exception_is_caught(block, then):
     """A C++ module turns any exception in its initialization into an ImportError."""
     with start(REWRITTEN.format(block=block, then=then)) as process:
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=120)
     assert (process.returncode, out, err) == (128 + signal.SIGTERM, "", "")
 
 
@@ -85,10 +85,10 @@ DESTRUCTOR = """type("Closed", (), {"__del__": lambda _: os.kill(os.getpid(), si
 @pytest.mark.parametrize("package, block", [("descent", "interruptible"), ("dvc_mlflow", "stoppable")])
 def test_a_signal_ends_the_process_where_work_goes_on(package, block):
     """Python prints the exception of a destructor, and goes on."""
-    work = f"process.END_WITHIN_S = 0.2; {DESTRUCTOR}; import time; time.sleep(60)"
+    work = f"process.END_WITHIN_S = 0.2; {DESTRUCTOR}; import time; time.sleep(600)"
     code = f"import os, signal\nfrom {package} import process\nwith process.{block}():\n    {work}"
     with start(code) as process:
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=120)
     assert (process.returncode, out, err) == (128 + signal.SIGTERM, "", "")
 
 

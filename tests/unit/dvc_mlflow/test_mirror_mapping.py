@@ -160,7 +160,7 @@ def test_waiting_for_a_lock_of_another_process_is_said(tmp_path, capfd, monkeypa
     path = tmp_path / "lock"
     with open(path, "w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        threading.Timer(0.5, fcntl.flock, (held, fcntl.LOCK_UN)).start()
+        threading.Timer(2, fcntl.flock, (held, fcntl.LOCK_UN)).start()
         with process.file_lock(path):
             assert capfd.readouterr().err == f"waiting for another process, which holds {path}\n"
 
@@ -215,8 +215,8 @@ def test_the_first_error_of_many_requests_ends_them():
 
 
 def test_progress_starts_the_time_anew():
-    with process.deadline("it", 1) as progress:
-        for _ in range(4):
+    with process.deadline("it", 3) as progress:
+        for _ in range(10):
             time.sleep(0.4)
             progress()
 
