@@ -127,11 +127,12 @@ def _read_stage(place: provenance.Place, repository: Repository, stage: Stage) -
     return _Reader(repository, stage, mapping, place.root.name).run() if mapping else None
 
 
-def read_mapping(place: provenance.Place, name: str) -> tuple[Mapping | None, dict[str, str], str]:
-    """Return how a stage that begins is shown, the tags of its provenance, and the uncommitted diff."""
+def read_mapping(place: provenance.Place, name: str) -> tuple[str, Mapping | None, dict[str, str], str]:
+    """Return a beginning stage's name and mapping, the tags of its provenance, and the uncommitted diff."""
     with opened(place.workspace) as repository:
-        mapping = parse(name, repository.running(name).meta)
-        return mapping, *provenance.working_tree(place, repository.outs)
+        stage = repository.running(name)
+        mapping = parse(stage.name, stage.meta, stage.folder)
+        return stage.name, mapping, *provenance.working_tree(place, repository.outs)
 
 
 class _Reader:

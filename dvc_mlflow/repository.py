@@ -63,14 +63,17 @@ class Repository:
     def running(self, name: str) -> Stage:
         """Return a stage by the name that DVC_STAGE has.
 
-        DVC_STAGE names its dvc.yaml as seen from the folder in which dvc was called.
+        DVC_STAGE names its dvc.yaml as seen from the folder in which dvc was called, which is not known here;
+        of stages with the same name, the one that runs has this process's folder.
         """
         last = name.rpartition(":")[2]
         found = [stage for stage in self._repo.index.stages if getattr(stage, "name", None) == last]
+        here = [stage for stage in found if Path(stage.wdir) == Path.cwd()]
         exact = [stage for stage in found if self._name(stage) == name]
-        if len(exact or found) != 1:
+        chosen = here if len(here) == 1 else exact or found
+        if len(chosen) != 1:
             raise Unusable(f"{name}: dvc.yaml has no such stage")
-        return self._stage((exact or found)[0])
+        return self._stage(chosen[0])
 
     def _name(self, stage: Any) -> str:
         """Return `train`, or `folder/dvc.yaml:train` for a dvc.yaml that is not at the root."""

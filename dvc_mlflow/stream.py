@@ -30,7 +30,7 @@ def work(stage: str) -> None:
     uri = tracking_uri(place.root)
     try:
         prepare_environment()
-        mapping, origin, diff = read_mapping(place, begun["stage"])
+        begun["stage"], mapping, origin, diff = read_mapping(place, begun["stage"])
         if mapping:
             _Stream(place, uri, begun, mapping, origin, diff).follow()
     except (Exception, process.Unanswered) as error:

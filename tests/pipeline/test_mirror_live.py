@@ -172,3 +172,14 @@ def test_quotes_of_both_kinds_in_names_are_no_matter(example, mirror):
         run.data.tags["in_dvc_lock"] for run in Reader(example.folder).runs() if "write" in run.info.run_name
     ]
     assert sorted(states) == ["no", "yes"]
+
+
+def test_a_stage_of_a_subfolder_is_the_same_wherever_dvc_is_called(example, mirror):
+    program = "import dvc_mlflow\nwith dvc_mlflow.live():\n    open('out.txt', 'w').write('1')\n"
+    stage = "    cmd: python write.py\n    outs: [out.txt]\n    meta: {mlflow: {artifacts: ../params.yaml}}\n"
+    for name in ("one", "two"):  # and another stage `sweep` is at the root
+        example.write({f"{name}/write.py": program, f"{name}/dvc.yaml": f"stages:\n  sweep:\n{stage}"})
+        example.run("sh", "-c", f"cd {name} && dvc repro -q")
+    assert running(example) == [] and "one/" not in mirror("sync")
+    (run,) = Reader(example.folder).stages("one/dvc.yaml:sweep")
+    assert "dvc.replayed" not in run.data.tags and (local(run) / "params.yaml").exists()
