@@ -82,7 +82,7 @@ class LiveRun:
             numbers = {name: float(value) for name, value in metrics.items() if value is not None}
             when = {"seconds": seconds, "time": time.time()}
             self._send({"step": int(step), "metrics": numbers, "child": child or {}, **when})
-        except (OSError, AttributeError, TypeError, ValueError) as error:
+        except Exception as error:  # of whatever a framework calls a number
             self._warn(f"{type(error).__name__}: {error}", REMEDY)
 
     def _send(self, message: Mapping[str, Any]) -> None:

@@ -183,3 +183,11 @@ def test_a_stage_of_a_subfolder_is_the_same_wherever_dvc_is_called(example, mirr
     assert running(example) == [] and "one/" not in mirror("sync")
     (run,) = Reader(example.folder).stages("one/dvc.yaml:sweep")
     assert "dvc.replayed" not in run.data.tags and (local(run) / "params.yaml").exists()
+
+
+def test_a_value_that_is_no_number_costs_one_warning(example):
+    program = (
+        "import dvc_mlflow\nwith dvc_mlflow.live('train@slow') as run:\n    run.log(0, {'loss': 10**400})\n"
+    )
+    said = example.run("python", "-c", program).stderr
+    assert said.startswith("warning: not logged to MLflow: OverflowError: ") and said.count("\n") == 1
