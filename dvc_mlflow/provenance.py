@@ -59,6 +59,7 @@ def git(folder: Path, *arguments: str) -> str | None:
     Raises Unusable if a file or variable with git's settings is damaged.
     """
     environment = {key: value for key, value in os.environ.items() if not OTHER_REPOSITORY.fullmatch(key)}
+    environment["LC_ALL"] = "C"  # its words are read below
     command = ["git", "-c", "safe.directory=*", "-c", "core.quotePath=false", "-C", str(folder), *arguments]
     try:
         done = subprocess.run(command, env=environment, capture_output=True, check=True)

@@ -255,7 +255,7 @@ ENVIRONMENTS = [
     Environment(
         "damaged settings of git, for the mirror",
         ("python -m dvc_mlflow check",),
-        {"HOME": "{files}/damaged"},
+        {"HOME": "{files}/damaged", "LC_ALL": "C.UTF-8", "LANGUAGE": "de"},
         line="git: fatal: bad config",
     ),
     Environment(
