@@ -46,7 +46,7 @@ def addresses(store: Store, base: str) -> list[str]:
             with suppress(ValueError, KeyError, TypeError, zlib.error):  # what another MLflow has shared
                 view = json.loads(experiment.tags[key])
                 state = json.loads(zlib.decompress(base64.b64decode(view["state"].removeprefix("deflate;"))))
-                charts = any(chart["type"] != "BAR" for chart in state["compareRunCharts"] or [])
+                charts = any(chart["type"] != "BAR" for chart in state.get("compareRunCharts") or [])
                 address = f"{page}&viewStateShareKey={key.removeprefix(TAG)}"
                 text = f"{view['name']}: {address}" + "&compareRunsMode=CHART" * charts
                 saved.append((int(view["createdAt"]), text))

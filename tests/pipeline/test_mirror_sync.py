@@ -403,10 +403,12 @@ def test_views_are_saved_where_mlflow_looks_for_them(reader):
     shared = {
         "older": "deflate;eJyrBQAAdgB5",
         "newer": '{"name": "Mine", "createdAt": 1, "updatedAt": 1, "state": "{}"}',
+        "without charts": '{"name": "Plain", "createdAt": 2, "updatedAt": 2, "state": "deflate;eJyrrgUAAXUA+Q=="}',
     }
     for name, text in shared.items():  # by a person, on the page
         reader.client.set_experiment_tag(experiment, f"mlflow.sharedViewState.{name}", text)
-    (page,) = views.addresses(SimpleNamespace(client=reader.client), "http://host")
+    plain, page = views.addresses(SimpleNamespace(client=reader.client), "http://host")
+    assert plain.startswith("Plain: ") and "CHART" not in plain
     assert page.startswith("Answers: http://host/#/experiments/")
     key = hashlib.md5(b"Answers").hexdigest()
     assert page.endswith(f"&viewStateShareKey={key}&compareRunsMode=CHART")  # one of its charts is a line
