@@ -169,7 +169,8 @@ def _move_aliases(
             continue
         what = f"{name}@{alias}"
         held = f"version {bearer.version}, {bearer.tags.get('dvc.stage')}" if bearer else "nobody"
-        differences = [f"{held}; in DVC it is {stage.name if stage else 'nobody'}"]
+        due = f"run {run.info.run_id[:8]}, {stage.name}" if stage and run else "nobody"
+        differences = [f"{held}; should be {due}"]
         kind = models.differs_in_kind(bearer, stage) if stage and bearer and not move_alias else None
         move = partial(models.give_alias, store, name, alias, stage, run)
         if kind and stage:

@@ -274,7 +274,8 @@ def test_an_alias_waits_for_the_commit_of_dvc_lock(synced, reader, mirror):
     assert reader.client.get_model_version_by_alias("digits", "champion").version == before
     assert mirror("check") == AGREES
     synced.commit()
-    assert "digits@champion" in mirror("check", expect=1)
+    found = mirror("check", expect=1)
+    assert re.fullmatch(r"digits@champion  version 1, train@fast; should be run \w{8}, train@fast\n", found)
     mirror("sync")
     assert reader.client.get_model_version_by_alias("digits", "champion").version != before
 
