@@ -5,7 +5,6 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import NoReturn
 
 from dvc_mlflow import provenance
 
@@ -29,30 +28,25 @@ def main(arguments: list[str] | None = None) -> None:
     from dvc_mlflow.store import described, prepare_environment, tracking_uri
 
     open_standard_streams()
-    uri, code = "", 1
+    uri: str | None = ""
+    code = 1
     try:
         with stoppable():
             place = provenance.find(Path(given.repo))
             uri = tracking_uri(place.root, given.tracking_uri)
             prepare_environment()
             code = _run(given, place, uri)
-            uri = ""  # a full disk behind stdout is no fault of MLflow
+            uri = None  # a full disk behind stdout is no fault of MLflow
             sys.stdout.flush()
     except Stopped as stop:
-        _leave(int(stop.code or 0))
+        os._exit(int(stop.code or 0))  # without waiting for threads that a server keeps waiting
     except BrokenPipeError:  # its reader has read enough, as `head` does
         os._exit(128 + signal.SIGPIPE)
     except (Exception, Unanswered) as error:  # DVC, MLflow, databases and the network raise without limit
-        print(described(error, uri), file=sys.stderr)
-        if isinstance(error, Unanswered):
-            _leave(1)
+        print(described(error, uri or ""), file=sys.stderr)
+        if uri is None or isinstance(error, Unanswered):
+            os._exit(1)
     sys.exit(code)
-
-
-def _leave(code: int) -> NoReturn:
-    """Exit at once, without waiting for threads that a server keeps waiting."""
-    sys.stdout.flush()
-    os._exit(code)
 
 
 def _run(given: argparse.Namespace, place: provenance.Place, uri: str) -> int:

@@ -262,18 +262,20 @@ def test_help_is_immediate_and_imports_nothing_heavy():
     subprocess.run([sys.executable, "-c", program], check=True, stdout=subprocess.DEVNULL)
 
 
-def test_a_reader_that_closes_the_pipe_is_no_error(tmp_path):
+@pytest.mark.parametrize(
+    "reader, characters, said",
+    [("| true", 10**6, ""), ("> /dev/full", 9, "No space left on device\n")],
+)
+def test_an_output_that_cannot_be_written_is_a_line_at_most(tmp_path, reader, characters, said):
     (tmp_path / ".dvc").mkdir()
-    program = (
-        "from dvc_mlflow import __main__ as m; m._run = lambda *a: print('x' * 10**6) or 0; m.main(['check'])"
+    program = f"from dvc_mlflow import __main__ as m; m._run = lambda *a: print('x' * {characters}) or 0; m.main(['check'])"
+    command = f'set -o pipefail; "{sys.executable}" -c "{program}" {reader}'
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    environment.pop("PYTHONUNBUFFERED", None)
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=tmp_path, env=environment, capture_output=True, text=True
     )
-    with subprocess.Popen(
-        [sys.executable, "-c", program], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-    ) as command:  # fmt: skip
-        assert command.stdout and command.stderr
-        command.stdout.close()
-        assert command.stderr.read() == b""
+    assert (done.returncode, done.stderr) == (141 if "|" in reader else 1, said)
 
 
 @pytest.mark.parametrize(
