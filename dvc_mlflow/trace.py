@@ -97,11 +97,13 @@ def _way_back(store: Store, repository: Repository, run: Any, outs: Outs, commit
     if here and all((repository.root / path).exists() for path in paths):
         return "not needed: they are in the working tree"
     target, stage = run.info.run_id[:8], shlex.quote(run.data.tags["dvc.stage"])
+    away = Path.cwd() != repository.root  # where dvc would look for a stage of that folder
+    dvc = f"cd {shlex.quote(str(repository.root))} && " * away + "dvc"
     keepers = {repository.keeper(*out) for out in outs.items()}
     if "nowhere" not in keepers:
         if here:
             verb = "pull" if "remote" in keepers else "checkout" if "cache" in keepers else "repro"
-            return f"dvc {verb} {stage}"
+            return f"{dvc} {verb} {stage}"
         if commit:
             folder = os.path.commonpath(paths)
             places = (
@@ -113,5 +115,5 @@ def _way_back(store: Store, repository: Repository, run: Any, outs: Outs, commit
     fetch = f"{where}mlflow artifacts download --dst-path {target}"
     model = logged_id(run)
     if not model and {one.path for one in store.client.list_artifacts(run.info.run_id)} <= {LISTING, DIFF}:
-        return f"neither DVC nor MLflow has them; `dvc repro {stage}` makes them anew"
+        return f"neither DVC nor MLflow has them; `{dvc} repro {stage}` makes them anew"
     return f"{fetch} --run-id {run.info.run_id}" + (f" && {fetch}/model -u {LOGGED}{model}" if model else "")
