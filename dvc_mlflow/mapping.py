@@ -147,7 +147,7 @@ class Mapping(_Part):
     curves: Annotated[list[Curves], BeforeValidator(_listed)] | None = None
     rows: Rows | None = None
     names: dict[str, str] = {}
-    tags: dict[str, str | int | float | bool] = {}
+    tags: dict[str, Any] = {}
     artifacts: Annotated[list[RootPath], BeforeValidator(_listed)] = []
     datasets: list[DatasetMapping] | None = None
     model: ModelMapping | None = None

@@ -61,6 +61,7 @@ def test_no_key_takes_a_value_of_another_type(key, value):
 def test_no_meta_is_convention_and_false_leaves_a_stage_out():
     assert parse("a", None) == parse("a", {"other": 1}) == parse("a", {"mlflow": None})
     assert parse("a", {"mlflow": False}) is None
+    assert parse("a", {"mlflow": {"tags": {"owners": ["me", "you"]}}})
 
 
 @pytest.mark.parametrize(
