@@ -318,7 +318,7 @@ def described(error: BaseException, uri: str) -> str:
     """Describe an error of a store on one line: the cause, where, and what helps."""
     if isinstance(error, Unusable):
         return str(error)
-    with suppress(ValueError, AttributeError, TypeError):
+    with suppress(ValueError, KeyError, AttributeError, TypeError):
         error = type(error)(json.loads(str(error))["message"])
     line = in_a_line(error)
     if not uri:

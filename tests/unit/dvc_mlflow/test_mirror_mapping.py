@@ -124,6 +124,11 @@ def test_a_path_that_is_too_long_for_sqlite_is_no_wait(tmp_path):
         make_database(tmp_path.joinpath(*3 * ["x" * 200], "mlflow.db"))
 
 
+def test_an_answer_in_json_is_its_message_if_it_has_one():
+    assert described(RuntimeError('{"message": "no such run"}'), "") == "no such run"
+    assert described(RuntimeError('{"detail": "no such run"}'), "") == '{"detail": "no such run"}'
+
+
 def test_the_cause_is_first_in_the_line():
     try:
         try:
