@@ -45,7 +45,11 @@ def test_get_started_inputs_are_datasets_and_outputs_are_known_by_md5(get_starte
 
 
 def local(run) -> Path:
-    return Path(run.info.artifact_uri.removeprefix("file://"))
+    return local_path(run.info.artifact_uri)
+
+
+def local_path(uri: str) -> Path:
+    return Path(uri.removeprefix("file://"))
 
 
 def test_get_started_with_meta(get_started, mirror):
@@ -93,6 +97,23 @@ def test_matrix_with_meta_resolved_for_each_item(matrix, mirror):
     mirror("sync")
     run = Reader(matrix.folder).stage("train@large-0")
     assert run.data.tags["size"] == "large" and run.data.metrics == {"score": 0.5}
+
+
+def test_folders_that_mlflow_saved_are_models_and_the_least_metric_is_best(matrix, mirror):
+    model = "out/${item.model}-${item.seed}/model"
+    meta = f"{{file: '{model}', flavour: mlflow, register: scores, alias: least, best: {{metric: score, mode: min}}}}"
+    with open(matrix.folder / "dvc.yaml", "a") as file:
+        file.write(f"    outs: ['{model}']\n    meta: {{mlflow: {{curves: [], model: {meta}}}}}\n")
+    with open(matrix.folder / "train.py", "a") as file:
+        file.write("(folder / 'model').mkdir()\n(folder / 'model/MLmodel').write_text('flavors: {}\\n')\n")
+    matrix.run("dvc", "repro", "-q")
+    matrix.commit()
+    assert "scores@least: version 1, train@small-0" in mirror("sync").splitlines()
+    assert mirror("check") == AGREES
+    reader = Reader(matrix.folder)
+    logged = reader.stage("train@large-1").outputs.model_outputs[0].model_id
+    (local_path(reader.client.get_logged_model(logged).artifact_location) / "MLmodel").unlink()
+    assert mirror("check", expect=1) == "train@large-1  model changed or incomplete\n"
 
 
 def test_equal_names_in_several_files_are_kept_apart(subfolders, mirror):
