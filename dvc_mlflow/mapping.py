@@ -38,7 +38,14 @@ def _within_root(path: str, info: Any) -> str:
     return normal
 
 
+def _with_prefix(name: str) -> str:
+    if not re.match(r"(params|metrics|tags|attributes)\..", name):
+        raise PydanticCustomError("name", "a name after params., metrics., tags. or attributes.")
+    return name
+
+
 Words = Annotated[list[str], BeforeValidator(_listed)]
+Column = Annotated[str, AfterValidator(_with_prefix)]
 RootPath = Annotated[str, AfterValidator(_within_root)]
 
 
@@ -116,8 +123,8 @@ class Chart(_Part):
 
     line: str | None = None
     bar: str | None = None
-    x: str = ""
-    y: str = ""
+    x: Column = ""
+    y: Column = ""
     log: bool = False
 
     @model_validator(mode="after")
@@ -130,11 +137,11 @@ class Chart(_Part):
 class View(_Part):
     """A saved view of the experiment's page: columns as `params.x`, `metrics.x`, `tags.x`."""
 
-    columns: list[str] = []
-    sort: str | None = None
+    columns: list[Column] = []
+    sort: Column | None = None
     ascending: bool = False
     filter: str = ""
-    group_by: str | None = None
+    group_by: Column | None = None
     charts: list[Chart] = []
 
 
@@ -159,11 +166,11 @@ def parse(stage: str, meta: Any, folder: str = ".") -> Mapping | None:
 
     Raises Unusable, with a line per error.
     """
-    value = meta.get("mlflow") if isinstance(meta, dict) else None
+    value = meta.get("mlflow", True) if isinstance(meta, dict) else True
     if value is False:
         return None
     try:
-        given = {} if value in (None, True) else value
+        given = {} if value is True else value
         return Mapping.model_validate(given, context={"folder": folder})
     except ValidationError as error:
         raise Unusable("\n".join(_line(stage, one) for one in error.errors())) from None
@@ -178,4 +185,5 @@ def _line(stage: str, error: Any) -> str:
     if error["type"] == "missing":
         return f"dvc.yaml: stage {stage}: {key}: is missing"
     accepted = re.sub(r" or instance of \w+", "", error["msg"].replace("Input should be ", ""))
+    accepted = accepted if where else "false, or keys indented below it"
     return f"dvc.yaml: stage {stage}: {key}: {error['input']!r}; accepted: {accepted}"

@@ -25,12 +25,20 @@ ERRORS = {
     "{rows: {file: a.csv, params: [x], log: {x: 3}}}": "meta.mlflow.rows.log.x: 3; accepted: 2 or 10",
     "{model: {file: m, flavour: onnx}}": "meta.mlflow.model.flavour: 'onnx'; accepted: 'keras' or 'mlflow'",
     "{description: 3}": "meta.mlflow.description: 3; accepted: a valid string",
-    "7": "meta.mlflow: 7; accepted: a valid dictionary",
+    "7": "meta.mlflow: 7; accepted: false, or keys indented below it",
+    "": "meta.mlflow: None; accepted: false, or keys indented below it",
     "{model: {file: m, flavour: keras, best: {metric: a, mode: least}}}": "best.mode: 'least'; accepted: 'max' or 'min'",
     "{metrics: 5}": "meta.mlflow.metrics: 5; accepted: a valid list",
     "{model: 5}": "meta.mlflow.model: 5; accepted: a valid dictionary",
     "{views: {A: {charts: [{}]}}}": "meta.mlflow.views.A.charts.0: {}; accepted: line, or bar, or x and y",
     "{views: {A: {charts: [{x: params.rate}]}}}": "accepted: line, or bar, or x and y",
+    "{model: {file: m, flavour: keras, register: m}}": "accepted: register and alias together, best with both",
+    "{model: {file: m, flavour: keras, alias: a}}": "accepted: register and alias together, best with both",
+    "{model: {file: m, flavour: keras, best: {metric: a}}}": "register and alias together, best with both",
+    "{views: {A: {columns: [rate]}}}": "meta.mlflow.views.A.columns.0: 'rate'; accepted: a name after params.",
+    "{views: {A: {sort: loss}}}": "meta.mlflow.views.A.sort: 'loss'; accepted: a name after params.",
+    "{views: {A: {group_by: seed}}}": "meta.mlflow.views.A.group_by: 'seed'; accepted: a name after params.",
+    "{views: {A: {charts: [{x: rate, y: metrics.a}]}}}": "charts.0.x: 'rate'; accepted: a name after params.",
     "{views: {A: {column: []}}}": "meta.mlflow.views.A.column: unknown key; accepted: columns, sort",
 }
 
@@ -55,7 +63,7 @@ def test_no_key_takes_a_value_of_another_type(key, value):
 
 
 def test_no_meta_is_convention_and_false_leaves_a_stage_out():
-    assert parse("a", None) == parse("a", {"other": 1}) == parse("a", {"mlflow": None})
+    assert parse("a", None) == parse("a", {"other": 1}) == parse("a", {"mlflow": True})
     assert parse("a", {"mlflow": False}) is None
     assert parse("a", {"mlflow": {"tags": {"owners": ["me", "you"]}}})
 
