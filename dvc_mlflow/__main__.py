@@ -4,6 +4,7 @@ import argparse
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from dvc_mlflow import provenance
@@ -39,6 +40,8 @@ def main(arguments: list[str] | None = None) -> None:
             uri = None  # a full disk behind stdout is no fault of MLflow
             sys.stdout.flush()
     except Stopped as stop:
+        with suppress(OSError):
+            sys.stdout.flush()
         os._exit(int(stop.code or 0))  # without waiting for threads that a server keeps waiting
     except BrokenPipeError:  # its reader has read enough, as `head` does
         os._exit(128 + signal.SIGPIPE)
