@@ -254,7 +254,7 @@ def trajectories(paths: pd.DataFrame, regions: pd.DataFrame, models: Models) -> 
     y = _direction(alt.Y, "y", "second principal direction", regions.y)
     length = 200 if models.live else SURFACE_WIDTH
     legend = alt.Legend(
-        direction="horizontal", gradientLength=length, gradientThickness=10, format="~g", tickCount=3
+        direction="horizontal", gradientLength=length, gradientThickness=10, format="~g", tickCount=5
     )
     fill = alt.Fill("loss:Q", title="loss", legend=legend, scale=alt.Scale(type="log"))
     ground = alt.Chart(regions[["region", "corner", "loss", "x", "y"]]).encode(x=x, y=y, fill=fill)

@@ -206,12 +206,24 @@ def test_a_trajectory_ends_with_the_step_that_leaves_the_frame(x, expected):
     assert charts._drawable(path, width=10.0).x.tolist() == expected
 
 
-def test_axes_of_a_loss_surface_have_plain_numbers():
+def loss_surface(**columns):
+    """The picture of the example's trajectories, with some columns of the surface replaced."""
     made = example()
-    surface = made.tables.surface.assign(x=lambda table: 6 * table.x, y=lambda table: 6 * table.y)
     models = Models(list(made.params.models), labels(made.tables.comparison))
-    picture = text(charts.trajectories(made.tables.trajectories, surface, models))
+    surface = made.tables.surface.assign(**columns)
+    return text(charts.trajectories(made.tables.trajectories, surface, models))
+
+
+def test_axes_of_a_loss_surface_have_plain_numbers():
+    picture = loss_surface(x=lambda table: 6 * table.x, y=lambda table: 6 * table.y)
     assert ">10<" in picture and "e+" not in picture
+
+
+@pytest.mark.parametrize(("low", "high", "ticks"), [(0.000337, 9.45, "0.01 0.1 1"), (2.1, 4.9, "2.5 3 4")])
+def test_legend_of_a_loss_surface_has_round_numbers(low, high, ticks):
+    picture = loss_surface(loss=lambda table: np.geomspace(low, high, len(table)))
+    assert all(f">{tick}<" in picture for tick in ticks.split())
+    assert not any(f">{end}<" in picture for end in (low, high))
 
 
 @pytest.mark.parametrize("lost", [np.nan, np.inf])
