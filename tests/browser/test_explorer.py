@@ -33,7 +33,7 @@ def pages(tmp_path_factory):
     (folder / "digits.json").write_text(json.dumps(found))
     grid = {"seeds": [0, 4], "optimizers": ["sgd", "adam"]}
     failing = {"learning_rates": [10.0], "batch_sizes": ["full"], "epochs": 1}
-    many = dict.fromkeys([*five, *(f"tuned_{number}" for number in range(9))], "learned")
+    many = dict.fromkeys([*five, *(f"tuned_{number}" for number in range(120, 129))], "learned")
     for name, made in {
         "clothes": small(folder / "clothes", 12, 10, CLOTHES),
         "optimizers": small(folder / "optimizers", 12, 10, CLOTHES, grid=grid),
@@ -512,6 +512,10 @@ def test_fourteen_models_answer_beside_the_drawing(open_page, device):
     cards = page.locator(".model")
     height = page.locator(".models").bounding_box()["height"]
     assert cards.count() == 14 and height < 1.8 * device["viewport"]["height"]
+    page.locator("#wrong").click()
+    page.locator(".model .says").evaluate_all("all => all.forEach(says => says.textContent = '8  100 %')")
+    lines = cards.locator("h3").evaluate_all("all => all.map(h3 => h3.getClientRects()[0].height)")
+    assert max(lines) == min(lines), "an answer breaks the name of its model"
 
 
 # The page of a finished run
