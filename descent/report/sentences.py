@@ -392,7 +392,9 @@ def reason(row: pd.Series, history: pd.DataFrame, rows: pd.DataFrame, matrix: pd
             images = count(answers.sum())
             found.append(f"It gives all {images} test images the same class, whatever they show.")
         return " ".join(found)
-    found.append(f"The gradient norm went from {number(first_norm)} to {number(norm)}.")
+    start, end = number(first_norm), number(norm)
+    change = f"stayed at {end}" if start == end else f"went from {start} to {end}"
+    found.append(f"The gradient norm {change}.")
     accuracy = epochs.validation_accuracy.mean()
     if accuracy.max() - accuracy.iloc[-1] > SWING:
         found.append(

@@ -328,6 +328,14 @@ def test_reason_of_a_diverged_model_says_that_all_images_get_the_same_class():
     assert words not in why("undertrained", (2.3, 2.2, 2.0), predicted=(1, 1))
 
 
+@pytest.mark.parametrize(
+    ("norms", "words"), [((0.9272, 0.92683), "stayed at 0.927"), ((0.9, 0.4), "went from 0.900 to 0.400")]
+)
+def test_reason_does_not_say_that_a_norm_went_where_it_was(norms, words):
+    history = runs("b", (2.3, 0.2), (0.1, 0.9)).assign(gradient_norm=norms)
+    assert f"The gradient norm {words}." in sentences.reason(study().iloc[1], history, study(), matrix())
+
+
 @pytest.mark.parametrize(("end", "swings"), [(0.7, True), (0.76, False)])
 def test_reason_of_an_accuracy_that_fell_again_says_so(end, swings):
     history = runs("b", (2.3, 1.0, 0.9), (0.1, 0.8, end))
