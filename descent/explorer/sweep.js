@@ -20,7 +20,7 @@ const STATUSES = {
   learned: "The steps have a suitable size: the loss fell below half of guessing.",
   undertrained: "When training ended, the loss had not fallen below half of guessing.",
   stalled: "The steps are so small that nothing changes.",
-  collapsed: "Its first steps were so large that it landed where nothing is left to learn: it guesses.",
+  collapsed: "The steps are so large that they lead to a place that is no better than guessing.",
   diverged: "Steps overshoot, and the loss grew far above guessing.",
 };
 
