@@ -224,9 +224,10 @@ def test_a_certificate_of_pips_configuration_is_trusted(tls, certificate, monkey
         assert get(f"{url}/file") == CONTENT
 
 
-def test_the_proxy_of_pips_configuration_is_used(monkeypatch):
+def test_the_proxy_of_pips_configuration_precedes_that_of_the_environment(monkeypatch):
     with serving({}) as (url, requested):
         monkeypatch.setenv("PIP_PROXY", url.removeprefix("http://"))
+        monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
         with pytest.raises(Transient):
             get("https://mnist.invalid/file")
     assert set(requested) == {"mnist.invalid:443"}
