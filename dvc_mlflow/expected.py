@@ -282,7 +282,10 @@ class _Reader:
                 value = as_finite(row[name])
                 if value is not None:
                     curve = run.curves.setdefault(metric_name(self.mapping, prefix + name), {})
-                    curve[int(step)] = value
+                    if curve.setdefault(int(step), value) != value:
+                        found = f"{curves.file}: two values at {curves.step} {step:g}"
+                        accepted = "one, or `run_per` with the columns that tell runs apart"
+                        raise Unusable(f"meta.mlflow: {found}; accepted: {accepted}")
 
     def _rows(self, file: str, columns: list[str]) -> list[dict[str, Any]]:
         """Read a table that must have `columns`."""
@@ -293,8 +296,13 @@ class _Reader:
 
     def _add_rows(self, rows: Rows) -> None:
         named = [*rows.params, *rows.log, *(rows.metrics or []), *([rows.seconds] if rows.seconds else [])]
+        found: set[str] = set()
         for row in self._rows(rows.file, named):
             child = self._child({name: row[name] for name in rows.params})
+            if child.key in found:
+                accepted = "columns that tell rows apart"
+                raise Unusable(f"meta.mlflow: {rows.file}: params: {child.key!r} twice; accepted: {accepted}")
+            found.add(child.key)
             for name, base in rows.log.items():
                 if (number := as_number(row[name])) is not None and number > 0:
                     child.params[f"log{base}_{name}"] = canonical(round(math.log(number, base), 6))

@@ -222,6 +222,14 @@ def test_a_mapping_that_does_not_fit_its_file_is_one_line(matrix, mirror, mappin
     assert f"train@small-0: meta.mlflow: out/small-0/{line}" in said and len(said) == 4
 
 
+def test_rows_and_steps_that_are_not_told_apart_are_named(example, mirror):
+    example.edit("dvc.yaml", "params: [batch_size, learning_rate]", "params: batch_size")
+    example.edit("dvc.yaml", "step: epoch, run_per: seed", "step: epoch")
+    said = mirror("check", expect=1)
+    assert "meta.mlflow: sweep.csv: params: 'batch_size=8' twice; accepted: columns that tell" in said
+    assert "models/slow/history.csv: two values at epoch 0; accepted: one, or `run_per`" in said
+
+
 def test_tables_of_any_content_stop_no_other_stage(plain, mirror):
     rows = {"endless": "inf,1", "unknown": "nan,1", "timeless": "1,nan", "wide": "%0140000d,1"}
     added = (
