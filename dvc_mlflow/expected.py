@@ -7,6 +7,7 @@ import math
 import os
 import re
 import statistics
+import zipfile
 from collections import abc
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -321,8 +322,12 @@ class _Reader:
                     name = PurePosixPath(file).relative_to(PurePosixPath(path).parent).as_posix()
                     taken = name in self.result.artifacts  # by a file of another folder
                     self.result.artifacts[file if taken else name] = local
-        if self.mapping.model:
-            self.result.model_path = self.repository.file(self.mapping.model.file)
+        if model := self.mapping.model:
+            local = self.result.model_path = self.repository.file(model.file)
+            keras = model.flavour == "keras"
+            if not (zipfile.is_zipfile(local) if keras else (local / "MLmodel").is_file()):
+                accepted = "a .keras file" if keras else "a folder with the file MLmodel"
+                raise Unusable(f"meta.mlflow: {model.file}: flavour {model.flavour}; accepted: {accepted}")
 
 
 def _prefixes(names: abc.Mapping[str, abc.Iterable[str]]) -> dict[str, str]:

@@ -213,7 +213,10 @@ def test_a_file_with_nothing_but_a_number_is_a_metric_of_its_name(plain, mirror)
      ("curves: {file: out/small-0/steps.tsv, step: score}",
       "steps.tsv: column 'score': '0.1'; accepted: a whole number"),
      ("metrics: {file: out/small-0/metrics.yaml, per: {list: seeds, key: seed}}",
-      "metrics.yaml: per; accepted: a list 'seeds' of objects that have 'seed'")],
+      "metrics.yaml: per; accepted: a list 'seeds' of objects that have 'seed'"),
+     ("model: {file: out/small-0/steps.tsv, flavour: keras}", "steps.tsv: flavour keras; accepted: a .keras file"),
+     ("model: {file: out/small-0/steps.tsv, flavour: mlflow}",
+      "steps.tsv: flavour mlflow; accepted: a folder with the file MLmodel")],
 )  # fmt: skip
 def test_a_mapping_that_does_not_fit_its_file_is_one_line(matrix, mirror, mapping, line):
     with open(matrix.folder / "dvc.yaml", "a") as file:
