@@ -163,15 +163,15 @@ class _Reader:
             if self.mapping.rows:
                 self._add_rows(self.mapping.rows)
             self._add_metrics()
+            for child in self.result.children.values():
+                child.tags = {**self.result.tags, **child.tags}
+                if not self.mapping.rows:
+                    child.params = {**self.result.params, **child.params}
+            self._add_descriptions()
         except Unusable as error:
             raise Unusable(f"{self.stage.name}: {error}") from None
         except Exception as error:  # of any file's format, and of DVC
             raise Unusable(f"{self.stage.name}: its files cannot be read: {error!r}") from None
-        for child in self.result.children.values():
-            child.tags = {**self.result.tags, **child.tags}
-            if not self.mapping.rows:
-                child.params = {**self.result.params, **child.params}
-        self._add_descriptions()
         return self.result
 
     def _add_descriptions(self) -> None:

@@ -144,7 +144,9 @@ class Repository:
                 )
                 raise Unusable(f"{holder}: {fault}; {remedy}")
             if not (self.root / path).exists():
-                raise Unusable(f"{path}: is not there; `dvc repro` makes it")
+                if holder in (None, path):
+                    raise Unusable(f"{path}: is not there; `dvc repro` makes it")
+                raise Unusable(f"{path}: is not there; {holder} has no such file, though dvc.yaml names it")
             return self.root / path
         copy, files = self._folder / path, self._repo.dvcfs
         if not copy.exists():
@@ -157,19 +159,25 @@ class Repository:
         return copy
 
     def md5(self, path: str, deps: dict[str, str]) -> str:
-        """Return the md5 of what DVC tracks or of a file within it; for a folder within it, of its list."""
-        known = self.held | deps
+        """Return the md5 of what DVC tracks or of a file within it; for a folder within it, of its list.
+
+        It is "unknown" where the cache has no list of the folder. Raises Unusable for what is not there.
+        """
+        known, unlisted = self.held | deps, bool(self.revision)
         if path in known:
             return known[path]
         for parent in PurePosixPath(path).parents:
             name = PurePosixPath(path).relative_to(parent).as_posix()
             files = self.listing(known.get(str(parent), ""))
+            unlisted |= str(parent) in known and not files
             start = f"{name}/"
             below = {file.removeprefix(start): md5 for file, md5 in files.items() if file.startswith(start)}
             if name in files or below:
                 listing = json.dumps(below, sort_keys=True)
                 return files.get(name) or hashlib.md5(listing.encode()).hexdigest()
         local = self.root / path
+        if not unlisted and not local.exists():
+            raise Unusable(f"meta.mlflow: datasets: {path}: is not there, nor in an input")
         return digest(local) if local.is_file() and not self.revision else "unknown"
 
     def listing(self, md5: str) -> dict[str, str]:

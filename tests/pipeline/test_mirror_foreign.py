@@ -225,6 +225,17 @@ def test_a_mapping_that_does_not_fit_its_file_is_one_line(matrix, mirror, mappin
     assert f"train@small-0: meta.mlflow: out/small-0/{line}" in said and len(said) == 4
 
 
+@pytest.mark.parametrize(
+    "mapping, line",
+    [("artifacts: eval/metrix.json", "eval/metrix.json: is not there; eval has no such file, though dvc.yaml names it"),
+     ("datasets: [{path: data/spilt, name: Split}]", "meta.mlflow: datasets: data/spilt: is not there, nor in an input"),
+     ("datasets: [{path: words, name: Words}]", "meta.mlflow: datasets: words: is not there, nor in an input")],
+)  # fmt: skip
+def test_a_path_that_names_nothing_is_one_line(get_started, mirror, mapping, line):
+    get_started.edit("dvc.yaml", "outs: [eval]\n", f"outs: [eval]\n    meta: {{mlflow: {{{mapping}}}}}\n")
+    assert f"evaluate: {line}" in mirror("sync", expect=1)
+
+
 def test_rows_and_steps_that_are_not_told_apart_are_named(example, mirror):
     example.edit("dvc.yaml", "params: [batch_size, learning_rate]", "params: batch_size")
     example.edit("dvc.yaml", "step: epoch, run_per: seed", "step: epoch")
