@@ -146,6 +146,17 @@ def best_stages(expectation: Expectation) -> dict[tuple[str, str], ExpectedStage
     return chosen
 
 
+def unknown_names(expectation: Expectation, name: str, alias: str) -> list[str]:
+    """List the names in the rules of an alias that no stage has, as when they are misspelled."""
+    asked, known = set(), set()
+    for stage in expectation.stages:
+        model = stage.mapping.model
+        if model and model.best and (model.register_as, model.alias) == (name, alias):
+            asked |= {metric_name(stage.mapping, one) for one in (model.best.metric, *model.best.require)}
+            known |= {one.removesuffix("_mean") for one in stage.final()} | {*stage.final(), *stage.tags}
+    return sorted(asked - known)
+
+
 def _rank(stage: ExpectedStage) -> float | None:
     """Return a number that is larger for a better model, None if it does not meet its condition."""
     rule = stage.mapping.model and stage.mapping.model.best

@@ -165,7 +165,8 @@ def _move_aliases(
         return
     for (name, alias), stage in models.best_stages(expectation).items():
         bearer, run = models.bearer(store, name, alias), shown[stage.name] if stage else None
-        if (stage and not run) or models.is_of(bearer, run):
+        unknown = [] if stage else models.unknown_names(expectation, name, alias)
+        if (stage and not run) or (models.is_of(bearer, run) and not unknown):
             continue
         what = f"{name}@{alias}"
         held = f"version {bearer.version}, {bearer.tags.get('dvc.stage')}" if bearer else "nobody"
@@ -176,6 +177,9 @@ def _move_aliases(
         if kind and stage:
             stays = f"{what}: stays with {held}: {stage.name} has {kind}"
             move = partial(str, f"{stays}; `dvc-mlflow sync --move-alias` hands it over")
+        if unknown:
+            differences = [f"{held}; best: no stage has {', '.join(unknown)}"]
+            move = partial(str, f"{what}: stays with {differences[0]}")
         yield Step(what, differences, move)
 
 

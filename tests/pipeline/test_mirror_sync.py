@@ -292,6 +292,16 @@ def test_a_model_of_other_data_takes_the_alias_only_when_asked_to(synced, reader
     assert reader.client.get_model_version_by_alias("digits", "champion").version != before
 
 
+@pytest.mark.parametrize("name, typo", [("metric: accuracy", "metric: acuracy"), ("{status: ", "{staus: ")])
+def test_a_misspelled_rule_leaves_the_alias_where_it_is(synced, reader, mirror, name, typo):
+    synced.edit("dvc.yaml", name, typo)
+    synced.commit()
+    wrong = "version 1, train@fast; best: no stage has " + ("acuracy" if "metric" in typo else "staus")
+    assert wrong in mirror("check", expect=1)
+    assert f"digits@champion: stays with {wrong}" in mirror("sync")
+    assert reader.client.get_registered_model("digits").aliases == {"champion": 1}
+
+
 def test_no_model_that_meets_the_condition_leaves_the_alias_with_nobody(synced, reader, mirror):
     synced.edit("params.yaml", "  slow:\n    rate: 0.1\n  fast:\n    rate: 1.0\n", "")
     synced.run("dvc", "repro", "-q")
