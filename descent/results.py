@@ -1,4 +1,4 @@
-"""A model's results on disk, models/<name>/: history, final metrics, status, weights; and its times.
+"""A model's results on disk, models/<name>/: history, final metrics, status and weights.
 
 history.csv has a row per seed and epoch, metrics.json what each run ended with, test_probabilities.npy
 (seeds, test images, classes) and trajectory.npy (epochs + 1, weights) of the first seed are float32,

@@ -23,7 +23,7 @@ def main() -> None:
     dataset = load_dataset()
     cache = sweep.open_cache(dataset)
     new = [run for run in runs if cache.read(run) is None]
-    kept = {run.seed for run in runs if run not in new}
+    kept = {run.seed for run in set(runs) - set(new)}
     without_plane = [
         run for run in _one_per_seed(runs) if run.seed not in kept or cache.read_plane(run) is None
     ]
