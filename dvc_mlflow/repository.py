@@ -50,14 +50,15 @@ class Repository:
 
         pipeline = [stage for stage in self._repo.index.stages if isinstance(stage, PipelineStage)]
         stages = [self._stage(stage) for stage in pipeline if _has_run(stage)]
+        if not stages and self.revision:
+            raise Unusable(f"{self.revision[:12]}: no stage of its dvc.yaml is in its dvc.lock")
         if not stages:
-            place = f"{self.revision[:12]}: " if self.revision else ""
             if not pipeline:
                 back = "`git checkout HEAD dvc.yaml` brings a committed one back"
-                raise Unusable(f"{place}dvc.yaml: has no stage that MLflow could show; {back}")
+                raise Unusable(f"dvc.yaml: has no stage that MLflow could show; {back}")
             there = any(stage.dvcfile._lockfile.exists() for stage in pipeline)
             mends = "has no stage of dvc.yaml; `git checkout HEAD dvc.lock` or `dvc repro` mends it"
-            raise Unusable(f"{place}dvc.lock: {mends if there else 'is not there; `dvc repro` makes it'}")
+            raise Unusable(f"dvc.lock: {mends if there else 'is not there; `dvc repro` makes it'}")
         return stages
 
     def running(self, name: str) -> Stage:

@@ -188,7 +188,7 @@ def test_experiments_of_one_name_and_one_that_never_ran_keep_no_other_from_being
         plain.commit()
     said = mirror("sync", "--all-experiments", expect=1).splitlines()
     assert said.count("count: logged") == said.count("shout: logged") == 3
-    assert f"{first[:12]}: dvc.lock: is not there; `dvc repro` makes it" in said
+    assert f"{first[:12]}: no stage of its dvc.yaml is in its dvc.lock" in said
     names = sorted(run.info.run_name for run in Reader(plain.folder).stages("count"))
     assert names == ["count", "count [same]", "count [same]"]
 
