@@ -196,14 +196,6 @@ def test_a_file_that_dvc_restored_from_a_damaged_cache_is_found(project):
     assert_repaired(project, MODEL)
 
 
-def test_intact_files_are_counted(project):
-    done = project.run("python", "-m", "descent", "check")
-    assert re.fullmatch(
-        r"\d+ files and folders in dvc.lock are intact, here and in DVC's cache\n", done.stdout
-    )
-    assert done.stderr == ""
-
-
 # Before the pipeline has run: `descent check --quick`
 
 
@@ -223,13 +215,6 @@ def test_a_new_clone_has_no_fault(new_project):
     assert quick(new_project) == ""
     done = new_project.run("python", "-m", "descent", "check", expect=1)
     assert done.stderr == "dvc.lock: does not exist; `dvc repro` makes it\n"
-
-
-def test_a_truncated_lock_is_reported_and_left_to_the_user(new_project):
-    (new_project.folder / "dvc.lock").write_text("schema: '2.0'\nstages:\n  down")
-    line = quick(new_project, expect=1)
-    assert line.startswith("dvc.lock: is truncated") and line.count("\n") == 1
-    assert (new_project.folder / "dvc.lock").exists()
 
 
 def test_a_truncated_rwlock_that_a_dvc_holds_is_left_alone(new_project):

@@ -183,24 +183,6 @@ def test_a_failing_run_is_reported_with_its_settings_and_the_others_are_kept(pro
     assert len(trained_now(project)) == 2
 
 
-def test_a_damaged_run_is_trained_again(project):
-    write_grid(project, batch_sizes=["full"], learning_rates=[0.1])
-    main()
-    ((name, content),) = finished(project).items()
-    (project / RUNS / name).write_text("{")
-    main()
-    assert len(trained_now(project)) == 1 and finished(project) == {name: content}
-
-
-def test_an_unreachable_scheduler_is_one_line_and_no_run_starts(project, monkeypatch):
-    monkeypatch.setattr(parallel, "CONNECT_TIMEOUT_S", 1)
-    monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", "tcp://127.0.0.1:1")
-    with pytest.raises(SystemExit) as caught:
-        main()
-    assert caught.value.code.startswith("DASK_SCHEDULER_ADDRESS: no Dask scheduler at tcp://127.0.0.1:1")
-    assert not finished(project)
-
-
 def wait_for_runs(folder: Path, driver: subprocess.Popen, count: int) -> None:
     wait_for(lambda: len(finished(folder)) >= count or driver.poll() is not None)
     assert driver.poll() is None, driver.stderr.read()
