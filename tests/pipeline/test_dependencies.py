@@ -122,15 +122,6 @@ def test_a_stage_has_one_name_for_its_file_and_its_command(name):
     assert (ROOT / "stages" / f"{module}.py").exists()
 
 
-def test_stages_are_listed_in_the_order_in_which_data_flows():
-    outs = []
-    for name in PIPELINE:
-        for dep in stage(name).get("deps", []):
-            if dep.startswith(("data/", "models", "reports/")):
-                assert any(out.startswith(dep) for out in outs), f"{name} needs {dep} before it is made"
-        outs += [out if isinstance(out, str) else next(iter(out)) for out in stage(name)["outs"]]
-
-
 def test_models_are_named_in_params_yaml_alone():
     models = yaml.safe_load((ROOT / "params.yaml").read_text())["models"]
     text = (ROOT / "dvc.yaml").read_text()

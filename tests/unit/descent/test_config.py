@@ -129,13 +129,6 @@ def test_an_error_is_one_line_with_key_value_and_what_is_accepted(key, value, ex
     assert "accepted: " in line
 
 
-def test_errors_in_different_places_are_all_listed():
-    raw = copy.deepcopy(RAW)
-    raw["train"]["epochs"] = 0
-    raw["models"]["batch_8"]["batch_size"] = 0
-    assert len(value_errors(raw)) == 2
-
-
 def test_a_stage_prints_the_line_and_exits_with_2(tmp_path, capsys):
     path = tmp_path / "params.yaml"
     path.write_text(TEXT.replace("batch_size: 8", "batch_size: 0", 1))

@@ -4,7 +4,6 @@ import json
 import math
 from datetime import UTC, datetime, timedelta
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -17,7 +16,6 @@ from descent.results import (
     history_table,
     identity,
     model_metrics,
-    read_history,
     read_metrics,
     write_run_tables,
 )
@@ -41,12 +39,6 @@ def test_the_history_has_a_row_per_seed_and_epoch_and_a_column_per_metric():
     table = history_table([{"seed": 7}, {"seed": 3}], [run(0.5), run(0.4)])
     assert list(table) == ["seed", "epoch", "updates", *(metric.key for metric in EPOCH_METRICS)]
     assert table[["seed", "epoch", "updates"]].values.tolist() == [[7, 0, 0], [7, 1, 5], [3, 0, 0], [3, 1, 5]]
-
-
-def test_the_history_keeps_every_float32(tmp_path):
-    third = float(np.float32(1 / 3))
-    write_table(tmp_path / "history.csv", history_table([{"seed": 0}], [run(0.1, distance=third)]))
-    assert np.float32(read_history(tmp_path).distance[1]) == np.float32(1 / 3)
 
 
 def test_a_number_that_is_not_finite_is_an_empty_field_and_null(tmp_path):

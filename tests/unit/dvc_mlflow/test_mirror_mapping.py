@@ -307,18 +307,3 @@ def test_an_exception_that_replaces_that_of_a_signal_ends_runs_as_killed(monkeyp
         finally:
             raise RuntimeError("no more")
     assert ended == [status]
-
-
-def test_the_package_imports_nothing_of_this_project():
-    import ast
-    from pathlib import Path
-
-    import dvc_mlflow
-
-    for file in Path(dvc_mlflow.__file__).parent.glob("*.py"):
-        for node in ast.walk(ast.parse(file.read_text())):
-            names = [one.name for one in node.names] if isinstance(node, ast.Import) else []
-            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-            assert not [name for name in names if name.partition(".")[0] in ("stages", "descent", "tests")], (
-                file
-            )

@@ -12,6 +12,7 @@ from markdown_it import MarkdownIt
 from descent.metrics import FINAL_METRICS
 from descent.report import captions, render, sentences, tables
 from descent.report.tables import DIFFERENCES, Tables
+from tests.support.report import svg_widths
 from tests.support.results import OUTCOMES, SWEEP, make_params, noise_dataset, sweep_table, write_model
 
 
@@ -509,16 +510,23 @@ def test_one_model_with_one_seed_and_one_epoch_has_a_report(status, tmp_path):
 
 @pytest.mark.slow  # 40 models, each compared with the best
 def test_forty_models_in_one_study_and_none_in_another(tmp_path):
-    statuses = {f"m{place}": list(OUTCOMES)[place % 5] for place in range(40)}
+    names = [f"model_{number:02}_with_a_name_that_takes_some_room" for number in range(40)]
+    statuses = {name: list(OUTCOMES)[place % 5] for place, name in enumerate(names)}
     models = {name: {"learning_rate": 0.001 * (place + 1)} for place, name in enumerate(statuses)}
     report, figures = whole(tmp_path, models | {"loose": {"activation": "tanh"}}, statuses | {"loose": "learned"},
                             studies={"a": {"question": "Which *rate*?", "models": list(models)}})  # fmt: skip
     best = tables.tied(report.tables.comparison).model.tolist()
     assert len(sentences.reasons(report.tables.comparison, report.tables)) == 41 - len(best)
-    names = ["samples", "a-curves", "a-movement", "a-trajectories", "sweep", f"{best[0]}-mistakes"]
-    assert list(figures) == names
-    text = render.report_markdown(report, figures)
+    assert list(figures) == [
+        *("samples", "a-curves", "a-movement", "a-trajectories", "sweep", f"{best[0]}-mistakes")
+    ]
+    text, page = render.report_markdown(report, figures), render.report_page(report, figures)
+    assert all(name in text and name in page for name in names)
     assert r"## Which \*rate\*?" in text and "trained but not compared: `loose`.\n" in text
+    render.write_figures(tmp_path, figures.values())
+    assert max(svg_widths(tmp_path).values()) <= 1000
+    drawn = "".join(re.findall(r">([^<>]+)<", (tmp_path / "a-curves.svg").read_text()))
+    assert [name for name in names if name not in drawn] == []
 
 
 def test_every_text_is_markdown_that_shows_the_models_names(tmp_path):
