@@ -75,11 +75,6 @@ def test_without_a_change_nothing_runs(project):
     assert project.run("git", "status", "--porcelain").stdout == ""
 
 
-def test_an_edited_model_is_trained_again_alone(params):
-    params.edit(lambda p: p["models"]["batch_8"].update(learning_rate=0.02))
-    assert set(params.stages_due(*TARGETS)) == trainings("batch_8")
-
-
 def test_a_new_model_is_trained_alone(params):
     params.edit(lambda p: p["models"].update(batch_16={"batch_size": 16, "learning_rate": 0.01}))
     assert set(params.stages_due(*TARGETS)) == trainings("batch_16")
@@ -123,14 +118,6 @@ def test_an_invalid_parameter_stops_the_pipeline_before_anything_is_written(para
     params.run("git", "checkout", "-q", "params.yaml")
     params.run("dvc", "checkout", "-q")
     assert params.run("git", "status", "--porcelain").stdout == ""
-
-
-def test_a_lost_sweep_is_brought_back_from_the_cache(project):
-    for path in sorted((project.folder / "data/sweep/runs").iterdir()):
-        path.unlink()
-    project.run("dvc", "checkout")
-    assert len(list((project.folder / "data/sweep/runs").iterdir())) == 4
-    assert project.stages_due(*TARGETS) == []
 
 
 # DVC's experiments

@@ -6,11 +6,8 @@ from pathlib import Path
 import pytest
 from dvc.utils.hydra import apply_overrides
 from dvc.utils.serialize import load_yaml as load_as_dvc
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from descent.config import own_dataset_entry, read_params
-from descent.validation import InvalidParams, load_yaml
 from tests.support.small_params import ROOT, dumped, error_lines, read_yaml, write_yaml
 
 FILE = ROOT / "params.yaml"
@@ -178,46 +175,3 @@ def test_models_and_sweep_have_what_network_says_unless_they_set_it(tmp_path):
     assert default.activation == "tanh"
     run = params.sweep_runs()[0]
     assert (run.hidden_layers, run.activation, run.optimizer) == ((64,), "tanh", "momentum")
-
-
-# Any edit
-
-EDITS = [
-    *("8", "'8'", "010", "1e-7", ".nan", "yes", "null", "full", "mnist", "2026-13-01", "é", "\u202e"),
-    *("[]", "{}", "[a, a]", "{a: 1, a: 2}", "- x", "a: b", "&a", "*a", "<<: *a", "? x", "!!int x"),
-    *("\x1b[31m", '"\\e[31m"', "%", "#", ":", "|", ">", "\t"),
-]
-
-
-@pytest.mark.slow  # two seconds of drawn edits
-@settings(max_examples=100)
-@given(
-    line=st.integers(0, TEXT.count("\n") - 1),
-    edit=st.sampled_from(EDITS),
-    how=st.sampled_from(["value", "key", "line", "drop"]),
-)
-def test_any_edited_line_is_accepted_as_dvc_reads_it_or_rejected_in_clear_lines(
-    tmp_path_factory, line, edit, how
-):
-    lines = TEXT.splitlines()
-    indent = lines[line][: len(lines[line]) - len(lines[line].lstrip())]
-    key, colon, value = lines[line].partition(":")
-    edited = {
-        "value": [f"{key}{colon} {edit}" if colon else f"{indent}- {edit}"],
-        "key": [f"{indent}{edit}:{value}"],
-        "line": [lines[line], f"{indent}{edit}"],
-        "drop": [],
-    }
-    lines[line : line + 1] = edited[how]
-    path = tmp_path_factory.getbasetemp() / "edited.yaml"
-    path.write_text("\n".join(lines) + "\n")
-    try:
-        params = read_params(path)
-    except InvalidParams as error:
-        found = str(error).splitlines()
-        assert all(text.startswith(f"{path}: ") and text.isprintable() for text in found)
-        assert len(set(found)) == len(found)
-        return
-    raw = load_as_dvc(str(path))
-    assert list(raw["models"]) == list(params.models) and raw["data"] == params.data
-    assert load_yaml(path.read_text()) == raw

@@ -120,12 +120,18 @@ def mutate(raw: dict, data: st.DataObject) -> None:
         section[last] = {"list": [before], "mapping": {name: before}}.get(operation, value)
 
 
+SYNTAX = [
+    *("'8'", "[]", "{}", "[a, a]", "{a: 1, a: 2}", "\n- x", "\na: b", "&a", "*a", "<<: *a", "? x", "!!int x"),
+    *("2026-13-01", "\x1b[31m", '"\\e[31m"', "\u202e", "%", "#", ":", "|", ">", "\t"),
+]
+
+
 @pytest.mark.slow  # two seconds of drawn changes
-@given(st.integers(0, len(TEXT)), st.integers(0, 40), st.text(max_size=20))
+@given(st.integers(0, len(TEXT)), st.integers(0, 40), st.text(max_size=20) | st.sampled_from(SYNTAX))
 def test_any_damaged_text_is_accepted_or_named(tmp_path_factory, start, length, put):
     text = TEXT[:start] + put + TEXT[start + length :]
     lines = error_lines(tmp_path_factory.getbasetemp() / "damaged.yaml", text)
-    assert all(map(is_clear, lines)), lines
+    assert all(map(is_clear, lines)) and len(set(lines)) == len(lines), lines
 
 
 @pytest.mark.slow  # seven seconds of drawn changes
