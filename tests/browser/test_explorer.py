@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from descent import paths
-from descent.data import Dataset, Split
 from descent.engine.settings import RunSettings
 from descent.explorer import content, page
 from tests.browser.conftest import DESKTOP, PHONE, assert_headings_descend
 from tests.support import explorer
+from tests.support.results import noise_dataset
 from tests.support.small_params import ROOT
 
 CLOTHES = ("T-shirt/top", "Trouser", "Pullover", "Dress <b>", "Coat")
@@ -37,8 +37,8 @@ def pages(tmp_path_factory):
     for name, made in {
         "clothes": small(folder / "clothes", 12, 10, CLOTHES),
         "optimizers": small(folder / "optimizers", 12, 10, CLOTHES, grid=grid),
-        "failed": small(folder / "failed", 100, 80, None, {"a": "diverged"}, grid=failing),
-        "many": small(folder / "many", 12, 10, None, many),
+        "failed": small(folder / "failed", 100, 80, (), {"a": "diverged"}, grid=failing),
+        "many": small(folder / "many", 12, 10, (), many),
     }.items():
         (folder / f"{name}.html").write_text(made.page())
     return folder
@@ -46,15 +46,7 @@ def pages(tmp_path_factory):
 
 def small(folder, height, width, names, outcomes=None, grid=None):
     """Make an experiment on random images of five classes."""
-    random = np.random.default_rng(0)
-    splits = (
-        Split(
-            random.integers(0, 256, (40, height, width), dtype=np.uint8), (np.arange(40) % 5).astype(np.uint8)
-        )
-        for _ in range(3)
-    )
-    dataset = Dataset(*splits, class_names=names or tuple("01234"), title="Noise")
-    return explorer.experiment(folder, dataset, outcomes, grid=grid)
+    return explorer.experiment(folder, noise_dataset(height, width, names=names), outcomes, grid=grid)
 
 
 @pytest.fixture

@@ -27,17 +27,18 @@ OUTCOMES = {
 """What a run of each status ends with; all start at 1.03 times guessing."""
 
 
-def noise_dataset() -> Dataset:
+def noise_dataset(
+    height: int = HEIGHT,
+    width: int = WIDTH,
+    classes: int = CLASSES,
+    images: int = IMAGES,
+    names: Sequence[str] = (),
+) -> Dataset:
     """Return three splits of random images."""
     random = np.random.default_rng(0)
-    splits = [
-        Split(
-            random.integers(0, 256, (IMAGES, HEIGHT, WIDTH), np.uint8),
-            np.arange(IMAGES, dtype=np.uint8) % CLASSES,
-        )
-        for _ in range(3)
-    ]
-    return Dataset(*splits, tuple(map(str, range(CLASSES))), "Small")
+    labels = (np.arange(images) % classes).astype(np.uint8 if classes <= 256 else np.uint16)
+    splits = [Split(random.integers(0, 256, (images, height, width), np.uint8), labels) for _ in range(3)]
+    return Dataset(*splits, tuple(names or map(str, range(classes))), "Small")
 
 
 def make_params(

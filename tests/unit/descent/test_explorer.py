@@ -7,34 +7,20 @@ import re
 import numpy as np
 import pytest
 
-from descent.data import Dataset, Split
 from descent.engine import network
 from descent.engine.settings import RunSettings
 from descent.explorer import content, page
 from descent.report.tables import InvalidResults
 from descent.results import STATUSES
 from tests.support import explorer
+from tests.support.results import noise_dataset
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
 
 
-def random_dataset(
-    height: int = 6, width: int = 4, classes: int = 5, images: int = 40, names=None
-) -> Dataset:
-    random = np.random.default_rng(0)
-    splits = (
-        Split(
-            random.integers(0, 256, (images, height, width), dtype=np.uint8),
-            (np.arange(images) % classes).astype(np.uint8 if classes <= 256 else np.uint16),
-        )
-        for _ in range(3)
-    )
-    return Dataset(*splits, tuple(names or map(str, range(classes))), "Noise")
-
-
 @pytest.fixture(scope="module")
 def experiment(tmp_path_factory):
-    return explorer.experiment(tmp_path_factory.mktemp("experiment"), random_dataset())
+    return explorer.experiment(tmp_path_factory.mktemp("experiment"), noise_dataset())
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +63,7 @@ def test_a_model_is_followed_by_the_first_seed_of_its_trajectory(experiment, fou
 
 
 def test_a_model_of_another_network_has_no_trajectory_in_the_plane(tmp_path):
-    made = explorer.experiment(tmp_path, random_dataset(), network={"hidden_layers": [4]})
+    made = explorer.experiment(tmp_path, noise_dataset(), network={"hidden_layers": [4]})
     assert all(run["trajectory"] == [] for run in made.content()["runs"] if "model" in run)
 
 
@@ -154,7 +140,7 @@ def test_the_page_is_the_same_each_time(experiment):
 def test_texts_of_params_are_never_live(tmp_path):
     names = [HOSTILE, "<b>bold", "a & b", '"quoted"', "'"]
     studies = {"a": {"question": HOSTILE, "models": ["batch_2", "middle", "rate_10"]}}
-    made = explorer.experiment(tmp_path, random_dataset(names=names), studies=studies)
+    made = explorer.experiment(tmp_path, noise_dataset(names=names), studies=studies)
     text = page.page(made.content() | {"title": HOSTILE})
     assert text.count("<script") == text.count("</script>") == 2
     assert "<img" not in text and "<b>bold" not in text
@@ -200,7 +186,7 @@ def test_statuses_are_those_of_the_report():
     ids=["one model", "nothing learned", "ten models"],
 )
 def test_any_number_of_models_with_any_result(tmp_path, outcomes):
-    made = explorer.experiment(tmp_path, random_dataset(), outcomes)
+    made = explorer.experiment(tmp_path, noise_dataset(), outcomes)
     found = made.content()
     assert len(found["networks"]) == len(outcomes)
     assert (found["answers"][0]["model"] is None) == ("learned" not in outcomes.values())
@@ -208,8 +194,9 @@ def test_any_number_of_models_with_any_result(tmp_path, outcomes):
 
 
 @pytest.mark.slow  # 300 classes of 10,800 pixels: the answers of six networks
+@pytest.mark.slow  # the loss and the answers of six networks of 10,800 inputs
 def test_large_images_and_many_classes_fit(tmp_path):
-    data = random_dataset(120, 90, classes=300, images=600)
+    data = noise_dataset(120, 90, classes=300, images=300)
     made = explorer.experiment(tmp_path, data, grid={"learning_rates": [0.1]})
     found = made.content()
     assert found["images"]["factor"] == 2 and found["images"]["height"] == 60
@@ -217,7 +204,7 @@ def test_large_images_and_many_classes_fit(tmp_path):
 
 
 def test_networks_that_do_not_fit_are_left_out_but_for_those_that_answer(tmp_path, monkeypatch):
-    made = explorer.experiment(tmp_path, random_dataset(), {f"model_{n}": "learned" for n in range(4)})
+    made = explorer.experiment(tmp_path, noise_dataset(), {f"model_{n}": "learned" for n in range(4)})
     found = made.content()
     others = len(found["images"]["pixels"]) + sum(len(run["view"]) for run in found["runs"])
     size = max(len(json.dumps(entry)) for entry in found["networks"])
@@ -230,7 +217,7 @@ def test_networks_that_do_not_fit_are_left_out_but_for_those_that_answer(tmp_pat
 
 def test_seeds_and_optimizers_of_the_sweep(tmp_path, monkeypatch):
     grid = {"seeds": [0, 1, 2], "optimizers": ["adam", "sgd"], "learning_rates": [0.1], "batch_sizes": [8]}
-    made = explorer.experiment(tmp_path, random_dataset(), grid=grid)
+    made = explorer.experiment(tmp_path, noise_dataset(), grid=grid)
     found = made.content()
     assert found["sweep"]["seeds"] == [0, 1, 2] == [int(seed) for seed in found["surfaces"]]
     assert len([run for run in found["runs"] if "model" not in run]) == 6
