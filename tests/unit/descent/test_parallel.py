@@ -1,8 +1,6 @@
 """Runs on threads of this process, and what is checked before a cluster is used."""
 
 import socket
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -13,7 +11,6 @@ from dask.system import CPU_COUNT
 from descent import parallel
 from descent.errors import UserError
 from descent.parallel import ClusterUnavailable, Failure, connect, run_all, run_each
-from tests.support.small_params import ROOT
 from tests.support.waiting import wait_for
 
 
@@ -147,17 +144,6 @@ def test_closed_iterator_stops_the_other_runs(threads, tmp_path):
 
 def emit_forever_unless_zero(task, shared, emit):
     return task and emit_forever(task, shared, emit)
-
-
-@pytest.mark.slow  # another process imports Dask
-def test_dask_prints_nothing(tmp_path):
-    script = (
-        "from descent.parallel import connect, run_each\n"
-        "from tests.unit.descent.test_parallel import fail_if_odd\n"
-        f"with connect() as client: list(run_each(client, fail_if_odd, [0, 1], {str(tmp_path)!r}))\n"
-    )
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 @pytest.mark.parametrize("address", ["nowhere", "udp://127.0.0.1:1", "tcp://127.0.0.1:1"])

@@ -4,7 +4,7 @@ import copy
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from descent.validation import load_yaml
@@ -135,7 +135,6 @@ def test_any_damaged_text_is_accepted_or_named(tmp_path_factory, start, length, 
 
 
 @pytest.mark.slow  # seven seconds of drawn changes
-@settings(max_examples=150)
 @given(st.data())
 def test_a_change_of_the_structure_is_accepted_or_named(tmp_path_factory, data):
     raw = load_yaml(TEXT)

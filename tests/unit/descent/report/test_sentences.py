@@ -510,7 +510,7 @@ def test_one_model_with_one_seed_and_one_epoch_has_a_report(status, tmp_path):
 
 @pytest.mark.slow  # 40 models, each compared with the best
 def test_forty_models_in_one_study_and_none_in_another(tmp_path):
-    names = [f"model_{number:02}_with_a_name_that_takes_some_room" for number in range(40)]
+    names = [f"model_{number:02}_" + 55 * "x" for number in range(40)]
     statuses = {name: list(OUTCOMES)[place % 5] for place, name in enumerate(names)}
     models = {name: {"learning_rate": 0.001 * (place + 1)} for place, name in enumerate(statuses)}
     report, figures = whole(tmp_path, models | {"loose": {"activation": "tanh"}}, statuses | {"loose": "learned"},
