@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw
+from sklearn.neural_network import MLPClassifier
 
 from descent import sweep
 from descent.config import Params
@@ -195,23 +196,12 @@ def _drawn(strokes: list, random: np.random.Generator) -> np.ndarray:
     return np.roll(image, shift, axis=(0, 1))
 
 
-def trained_layers(split: Split, hidden: int = 24, steps: int = 400) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Train a small perceptron by plain gradient descent."""
-    random, classes = np.random.default_rng(0), int(split.labels.max()) + 1
-    inputs, wanted = split.images.reshape(len(split.labels), -1) / 255, np.eye(classes)[split.labels]
-    (w1, b1), (w2, b2) = (
-        (layer[0].astype(float), layer[1] * 0.0)
-        for layer in random_layers((inputs.shape[1], hidden, classes), random)
-    )
-    for _ in range(steps):
-        values = np.maximum(inputs @ w1 + b1, 0)
-        logits = values @ w2 + b2
-        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-        error = (powers / powers.sum(axis=1, keepdims=True) - wanted) / len(inputs)
-        back = error @ w2.T * (values > 0)
-        w2, b2 = w2 - 0.3 * values.T @ error, b2 - 0.3 * error.sum(axis=0)
-        w1, b1 = w1 - 0.3 * inputs.T @ back, b1 - 0.3 * back.sum(axis=0)
-    return [(w1.astype(np.float32), b1.astype(np.float32)), (w2.astype(np.float32), b2.astype(np.float32))]
+def trained_layers(split: Split) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Train a small perceptron; return kernels and biases."""
+    inputs = split.images.reshape(len(split.labels), -1) / 255
+    trained = MLPClassifier((24,), solver="lbfgs", max_iter=1000, random_state=0).fit(inputs, split.labels)
+    layers = zip(trained.coefs_, trained.intercepts_, strict=True)
+    return [(kernel.astype(np.float32), bias.astype(np.float32)) for kernel, bias in layers]
 
 
 def digits_dataset() -> Dataset:
