@@ -6,25 +6,18 @@ One of the wheels is uv: a script that runs the uv of this environment. Any othe
 
 import base64
 import hashlib
-import http.server
 import os
 import shutil
-import ssl
 import subprocess
 import sys
-import threading
 import zipfile
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from descent.packages import uv_variables
+from tests.support.certificates import server_context
+from tests.support.http_server import Answer, body, serving
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -76,51 +69,21 @@ def write_wheels(folder: Path, uv: str) -> str:
     return leaf + write_wheel(folder, "uv", {"uv-1.0.data/scripts/uv": f'#!/bin/sh\nexec {uv} "$@"\n'})
 
 
-class Index(http.server.ThreadingHTTPServer):
-    """A package index of one folder, or the proxy that leads to it; remembers what it was asked for."""
-
-    def __init__(self, folder: Path, login: str = ""):
-        super().__init__(("127.0.0.1", 0), IndexHandler)
-        self.folder, self.login = folder, login
-        self.asked: list[str] = []
-
-    @property
-    def address(self) -> str:
-        """Host and port."""
-        return f"127.0.0.1:{self.server_port}"
+def index_of(folder: Path) -> dict[str, Answer]:
+    """Return the routes of an index that has the wheels of a folder."""
+    routes = {}
+    for path in folder.glob("*.whl"):
+        page = f'<a href="/files/{path.name}">{path.name}</a>'.encode()
+        routes[f"/simple/{path.name.split('-')[0]}/"] = body(page, content_type="text/html")
+        routes[f"/files/{path.name}"] = body(path.read_bytes())
+    return routes
 
 
-class IndexHandler(http.server.BaseHTTPRequestHandler):
-    """Answer with the page of a package or with a wheel."""
-
-    server: Index
-
-    def do_GET(self):
-        """Answer, also where a proxy is asked for a whole address."""
-        path = urlsplit(self.path).path
-        self.server.asked.append(path)
-        expected = "Basic " + base64.b64encode(self.server.login.encode()).decode()
-        if self.server.login and self.headers.get("Authorization") != expected:
-            return self._answer(401, b"", {"WWW-Authenticate": 'Basic realm="index"'})
-        name = path.strip("/").rsplit("/", 1)[-1]
-        if path.startswith("/files/"):
-            return self._answer(200, (self.server.folder / name).read_bytes(), {})
-        wheels = self.server.folder.glob(f"{name}-*.whl")
-        links = "".join(f'<a href="/files/{wheel.name}">{wheel.name}</a>' for wheel in wheels)
-        return self._answer(200 if links else 404, links.encode(), {"Content-Type": "text/html"})
-
-    do_HEAD = do_GET
-
-    def _answer(self, status: int, body: bytes, headers: dict[str, str]):
-        self.send_response(status)
-        for name, value in (headers | {"Content-Length": str(len(body))}).items():
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
-
-    def log_message(self, *arguments):
-        """Print nothing."""
+def with_login(answer: Answer, login: str) -> Answer:
+    """Ask for a user and a password before an answer is given."""
+    expected = "Basic " + base64.b64encode(login.encode()).decode()
+    challenge = body(b"", 401, WWW_Authenticate='Basic realm="index"')
+    return lambda handler: (answer if handler.headers["Authorization"] == expected else challenge)(handler)
 
 
 class Project:
@@ -176,27 +139,10 @@ def project(tmp_path):
 
 
 @pytest.fixture
-def serve():
-    """Start an index; it ends with the test."""
-    servers = []
-
-    def start(index: Index, context: ssl.SSLContext | None = None) -> Index:
-        if context:
-            index.socket = context.wrap_socket(index.socket, server_side=True)
-        threading.Thread(target=index.serve_forever, daemon=True).start()
-        servers.append(index)
-        return index
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
-
-
-@pytest.fixture
-def index(project, serve):
-    """The index of the project's wheels."""
-    return serve(Index(project.wheels))
+def index(project):
+    """The address of an index of the project's wheels."""
+    with serving(index_of(project.wheels)) as (url, _):
+        yield f"{url}/simple"
 
 
 def pip_conf(project: Project, **settings: str) -> dict[str, str]:
@@ -207,15 +153,11 @@ def pip_conf(project: Project, **settings: str) -> dict[str, str]:
     return {"PIP_CONFIG_FILE": str(path)}
 
 
-def test_index_in_variable_serves_every_package(project, index):
-    project.check_installed(project.make(".venv/installed", PIP_INDEX_URL=f"http://{index.address}/simple"))
-    assert {"/simple/uv/", "/simple/leaf/"} <= set(index.asked)
-
-
-def test_index_in_pip_conf_serves_every_package(project, index):
-    variables = pip_conf(project, index_url=f"http://{index.address}/simple", user="true")
-    project.check_installed(project.make(".venv/installed", **variables))
-    assert {"/simple/uv/", "/simple/leaf/"} <= set(index.asked)
+def test_index_in_pip_conf_serves_every_package(project):
+    with serving(index_of(project.wheels)) as (url, asked):
+        variables = pip_conf(project, index_url=f"{url}/simple", user="true")
+        project.check_installed(project.make(".venv/installed", **variables))
+    assert {"/simple/uv/", "/simple/leaf/"} <= set(asked)
 
 
 def test_pip_conf_that_pip_rejects_is_named_without_a_traceback(project):
@@ -224,13 +166,10 @@ def test_pip_conf_that_pip_rejects_is_named_without_a_traceback(project):
     assert "pip.conf" in done.stdout and "Traceback" not in done.stdout
 
 
-def test_extra_index_serves_what_the_first_one_lacks(project, index, serve, tmp_path):
-    (tmp_path / "empty").mkdir()
-    empty = serve(Index(tmp_path / "empty"))
-    extra = pip_conf(
-        project, index_url=f"http://{empty.address}/simple", extra_index_url=f"http://{index.address}/simple"
-    )
-    project.check_installed(project.make(".venv/installed", **extra))
+def test_extra_index_serves_what_the_first_one_lacks(project, index):
+    with serving({}) as (empty, _):
+        extra = pip_conf(project, index_url=f"{empty}/simple", extra_index_url=index)
+        project.check_installed(project.make(".venv/installed", **extra))
 
 
 def test_folder_of_wheels_needs_no_index(project):
@@ -239,85 +178,44 @@ def test_folder_of_wheels_needs_no_index(project):
 
 
 def test_proxy_of_pip_is_used(project, index):
-    variables = {"PIP_PROXY": f"http://{index.address}", "PIP_INDEX_URL": "http://index.invalid/simple"}
+    variables = {"PIP_PROXY": index.removesuffix("/simple"), "PIP_INDEX_URL": "http://index.invalid/simple"}
     project.check_installed(project.make(".venv/installed", PIP_TRUSTED_HOST="index.invalid", **variables))
 
 
-def test_password_of_index_is_used_and_never_printed(project, serve):
-    index = serve(Index(project.wheels, login="user:s3cret"))
-    address = f"http://user:s3cret@{index.address}/simple"
-    project.check_installed(project.make(".venv/installed", PIP_INDEX_URL=address))
-    (project.wheels / "leaf-1.0-py3-none-any.whl").unlink()
-    (project.folder / ".venv/installed").unlink()
-    (project.folder / ".venv/requirements.txt").unlink()
-    done = project.make(".venv/installed", PIP_INDEX_URL=address, PIP_NO_CACHE_DIR="1")
+def test_password_of_index_is_used_and_never_printed(project):
+    routes = {path: with_login(answer, "user:s3cret") for path, answer in index_of(project.wheels).items()}
+    with serving(routes) as (url, _):
+        address = url.replace("://", "://user:s3cret@") + "/simple"
+        project.check_installed(project.make(".venv/installed", PIP_INDEX_URL=address))
+        del routes["/files/leaf-1.0-py3-none-any.whl"]
+        (project.folder / ".venv/installed").unlink()
+        (project.folder / ".venv/requirements.txt").unlink()
+        done = project.make(".venv/installed", PIP_INDEX_URL=address, PIP_NO_CACHE_DIR="1")
     assert done.returncode != 0
     assert "s3cret" not in done.stdout
 
 
 @pytest.mark.parametrize("name", ["PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"])
-def test_certificate_authority_of_pip_is_trusted(project, serve, tmp_path, name):
-    index = serve(Index(project.wheels), server_context(tmp_path))
-    variables = {"PIP_INDEX_URL": f"https://{index.address}/simple", name: str(tmp_path / "authority.pem")}
-    project.check_installed(project.make(".venv/installed", **variables))
+def test_certificate_authority_of_pip_is_trusted(project, tmp_path, name):
+    with serving(index_of(project.wheels), tls=server_context(tmp_path)) as (url, _):
+        variables = {"PIP_INDEX_URL": f"{url}/simple", name: str(tmp_path / "authority.pem")}
+        project.check_installed(project.make(".venv/installed", **variables))
 
 
-def server_context(folder: Path) -> ssl.SSLContext:
-    """Write authority.pem, and return a server's context with a certificate that it vouches for."""
-
-    def certify(name: str, key, issuer, issuer_key, *extensions):
-        now = datetime.now(UTC)
-        builder = x509.CertificateBuilder(
-            issuer, x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)]), key.public_key()
-        )
-        builder = builder.serial_number(x509.random_serial_number())
-        builder = builder.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
-        for extension in extensions:
-            builder = builder.add_extension(extension, critical=isinstance(extension, x509.BasicConstraints))
-        return builder.sign(issuer_key, hashes.SHA256())
-
-    authority_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    authority_name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Authority")])
-    identifier = x509.SubjectKeyIdentifier.from_public_key(authority_key.public_key())
-    authority = certify(
-        "Authority",
-        authority_key,
-        authority_name,
-        authority_key,
-        x509.BasicConstraints(ca=True, path_length=None),
-        identifier,
-        x509.KeyUsage(False, False, False, False, False, True, True, False, False),
-    )
-    certificate = certify(
-        "127.0.0.1",
-        key,
-        authority_name,
-        authority_key,
-        x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]),
-        x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier),
-    )
-    encoding = serialization.Encoding.PEM
-    (folder / "authority.pem").write_bytes(authority.public_bytes(encoding))
-    private = key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    (folder / "server.pem").write_bytes(private + certificate.public_bytes(encoding))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "server.pem")
-    return context
-
-
-def test_pip_installs_the_lock_where_uv_fails(tmp_path, serve):
+def test_pip_installs_the_lock_where_uv_fails(tmp_path):
     project = Project(tmp_path, "false")
-    index = serve(Index(project.wheels))
-    done = project.make(".venv/installed", PIP_INDEX_URL=f"http://{index.address}/simple")
+    with serving(index_of(project.wheels)) as (url, _):
+        done = project.make(".venv/installed", PIP_INDEX_URL=f"{url}/simple")
     assert done.returncode == 0, done.stdout
     assert "uv failed" in done.stdout
     project.check_importable()
 
 
-def test_package_with_another_hash_is_rejected(project, index):
+def test_package_with_another_hash_is_rejected(project):
     write_wheel(project.wheels, "leaf", {"leaf.py": "VALUE = 2\n"})
-    inherited = {"UV_NO_VERIFY_HASHES": "1", "PIP_INDEX_URL": f"http://{index.address}/simple"}
-    assert project.make(".venv/installed", **inherited).returncode != 0
+    with serving(index_of(project.wheels)) as (url, _):
+        inherited = {"UV_NO_VERIFY_HASHES": "1", "PIP_INDEX_URL": f"{url}/simple"}
+        assert project.make(".venv/installed", **inherited).returncode != 0
     assert not (project.folder / ".venv/installed").exists()
 
 
@@ -365,14 +263,12 @@ def test_inherited_variables_make_no_difference(project, index, tmp_path, umask,
     (foreign / "constraints.txt").write_text("leaf<1\n")
     (project.folder.parent / "uv.toml").write_text("offline = true\n")
     variables = {key: text.format(foreign=foreign) for key, text in INHERITED[name].items()}
-    index_url = f"http://{index.address}/simple"
-    project.check_installed(
-        project.make(".venv/installed", umask=umask, PIP_INDEX_URL=index_url, **variables)
-    )
+    done = project.make(".venv/installed", umask=umask, PIP_INDEX_URL=index, **variables)
+    project.check_installed(done)
 
 
 def test_set_up_is_repeated_only_where_it_must(project, index):
-    variables = {"PIP_INDEX_URL": f"http://{index.address}/simple"}
+    variables = {"PIP_INDEX_URL": index}
     installed, lock = project.folder / ".venv/installed", project.folder / "requirements.txt"
     assert "Setting up" in project.make(".venv/installed", **variables).stdout
     made = installed.stat().st_mtime_ns
@@ -438,18 +334,7 @@ def test_make_alone_lists_every_target(project):
     lines = project.make().stdout.splitlines()
     assert all(line.startswith("make ") for line in lines)
     names = {line.split()[1] for line in lines}
-    assert names >= {
-        "run",
-        "check",
-        "test",
-        "test-all",
-        "notebook",
-        "ui",
-        "server",
-        "bench",
-        "verify",
-        "lock",
-    }
+    assert names >= set("run check test test-all notebook ui server bench verify lock".split())
 
 
 def test_settings_of_pip_are_translated_for_uv():

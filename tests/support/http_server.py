@@ -1,6 +1,7 @@
 """A web server on this machine whose answers, right or wrong, are given by the test."""
 
 import gzip
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,7 +23,8 @@ def body(
             if value is not None:
                 handler.send_header(name.replace("_", "-"), str(value))
         handler.end_headers()
-        handler.wfile.write(content)
+        if handler.command != "HEAD":
+            handler.wfile.write(content)
 
     return answer
 
@@ -94,6 +96,7 @@ def serving(routes: dict[str, Answer | list[Answer]], tls=None) -> Iterator[tupl
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
+            self.path = re.sub("^http://[^/]*", "", self.path)  # a proxy is asked for a whole address
             answers = routes.get(self.path, status(404))
             answers = answers if isinstance(answers, list) else [answers]
             turn = min(requested.count(self.path), len(answers) - 1)
@@ -102,6 +105,8 @@ def serving(routes: dict[str, Answer | list[Answer]], tls=None) -> Iterator[tupl
                 answers[turn](self)
             except (BrokenPipeError, ConnectionResetError):
                 pass  # the client has closed
+
+        do_HEAD = do_GET
 
         def do_CONNECT(self):  # as a proxy that reaches nothing
             requested.append(self.path)
