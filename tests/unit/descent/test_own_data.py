@@ -76,7 +76,8 @@ def tarred(folder, path):
 
 
 def test_a_folder_and_its_archives_are_the_same_dataset(folder, tmp_path):
-    (folder / ".DS_Store").write_bytes(b"of a desktop")
+    for stranger in (".DS_Store", "cross/Thumbs.db"):
+        (folder / stranger).write_bytes(b"of a desktop")
     sources = [folder, zipped(folder, tmp_path / "a.zip"), zipped(folder, tmp_path / "b.zip", "shapes/")]
     sources.append(tarred(folder, tmp_path / "c.tar.gz"))
     found = [copy_source(str(source), None, tmp_path / "raw") for source in sources]
@@ -112,7 +113,8 @@ def test_a_folder_may_have_test_images_of_its_own(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("mode", "kind"), [("RGB", "PNG"), ("RGBA", "PNG"), ("P", "PNG"), ("1", "PNG"), ("L", "JPEG")]
+    ("mode", "kind"),
+    [("RGB", "PNG"), ("RGBA", "PNG"), ("LA", "PNG"), ("P", "PNG"), ("1", "PNG"), ("L", "JPEG")],
 )
 def test_images_of_other_kinds_become_gray(tmp_path, mode, kind):
     for name in NAMES:
@@ -391,18 +393,15 @@ def test_changed_data_is_reported_with_the_command_that_helps(folder, tmp_path, 
 
 def test_the_command_prints_an_entry_that_is_accepted(folder, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    cli.main(["checksum", "shapes"])
+    folder.rename("my-shapes")
+    cli.main(["checksum", "my-shapes"])
     out, _ = capsys.readouterr()
     assert "60 images of 9 x 14 pixels in 3 classes; 10 of them become test images" in out
     assert "training_images + validation_images can be at most 50" in out
     content = load_yaml(out)
     entry = OwnDataset(**content["datasets"][content["data"]])
-    assert (content["data"], entry.title, entry.source, entry.test_images) == (
-        "shapes",
-        "Shapes",
-        "shapes",
-        10,
-    )
+    found = (content["data"], entry.title, entry.source, entry.test_images)
+    assert found == ("my-shapes", "My shapes", "my-shapes", 10)
     assert obtain("shapes", entry, tmp_path / "raw").format == "npz"
 
 
@@ -415,3 +414,14 @@ def test_the_command_rejects_what_is_no_dataset(tmp_path, monkeypatch, capsys, s
     line = caught.value.code
     assert isinstance(line, str) and "\n" not in line and "secret" not in line
     assert capsys.readouterr() == ("", "")
+
+
+def test_files_that_are_no_images_are_named_together(folder, monkeypatch):
+    """Below the folder's own name."""
+    monkeypatch.chdir(folder.parent)
+    for number in range(7):
+        (folder / "cross" / f"{number}.gif").write_bytes(b"GIF89a")
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["checksum", "shapes"])
+    names = ", ".join(f"'cross/{number}.gif'" for number in range(5))
+    assert caught.value.code.startswith(f"shapes: {names}, ... are 7 files that are not images; accepted: ")
