@@ -122,12 +122,6 @@ def test_a_stage_has_one_name_for_its_file_and_its_command(name):
     assert (ROOT / "stages" / f"{module}.py").exists()
 
 
-def test_models_are_named_in_params_yaml_alone():
-    models = yaml.safe_load((ROOT / "params.yaml").read_text())["models"]
-    text = (ROOT / "dvc.yaml").read_text()
-    assert not [name for name in models if name in text]
-
-
 # With the real dvc
 
 
@@ -180,16 +174,6 @@ def test_an_edit_of_how_data_is_read_makes_only_preprocess_stale_if_the_arrays_s
     """DVC runs preprocess again, finds the same arrays, and stops."""
     edit(Path("descent/data.py"))
     assert "Stage 'sweep' didn't change" in project.run("dvc", "repro", *NUMBERS).stdout
-
-
-@pytest.mark.slow
-def test_a_new_engine_changes_no_byte_of_the_table_where_the_numbers_stay(project, edit):
-    table = (project.folder / "reports/sweep.csv").read_bytes()
-    path = project.folder / "descent/engine/training.py"
-    edit(Path("descent/engine/training.py"))
-    path.write_text(path.read_text() + "UNUSED = 1\n")
-    assert "4 of them trained now" in project.run("dvc", "repro", "sweep").stdout
-    assert (project.folder / "reports/sweep.csv").read_bytes() == table
 
 
 @pytest.mark.slow

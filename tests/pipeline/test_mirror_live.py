@@ -149,14 +149,6 @@ def test_a_wrong_meta_costs_one_warning_that_names_the_key(example):
     )
 
 
-def test_a_stage_that_dvc_of_another_repository_runs_logs_here(example, tmp_path):
-    (tmp_path / "outer/.dvc").mkdir(parents=True)
-    inherited = {"DVC_ROOT": str(tmp_path / "outer"), "DVC_STAGE": "inner"}
-    example.run("python", "train.py", "slow", **inherited)
-    run = Reader(example.folder).stage("train@slow", "tags.in_dvc_lock = 'no'")
-    assert run.info.status == "FINISHED" and not (tmp_path / "outer/mlflow.db").exists()
-
-
 def test_quotes_of_both_kinds_in_names_are_no_matter(example, mirror):
     folder = """it's "quoted\""""
     program = "import dvc_mlflow\nwith dvc_mlflow.live():\n    open('out.txt', 'w').write('1')\n"

@@ -31,27 +31,6 @@ def test_the_raw_files_are_those_of_the_source(project, idx_folder):
     assert found.pop("dataset.json") and found == checksums(idx_folder)
 
 
-def test_every_model_has_its_updates(project):
-    models = {name: project.folder / "models" / name / "metrics.json" for name in MODELS}
-    assert {name: json.loads(path.read_text())["updates"] for name, path in models.items()} == {
-        "batch_8": 150,  # 600 images in 75 batches, twice
-        "baseline": 10,  # 4 batches of 128 images and one of 88, twice
-        "batch_full": 2,
-        "rate_100": 10,
-        "rate_1e-7": 10,
-    }
-
-
-def test_the_sweep_has_a_row_per_combination(project):
-    table = pd.read_csv(project.folder / "reports/sweep.csv")
-    assert table[["batch_size", "learning_rate"]].values.tolist() == [
-        [128, 0.01],
-        [128, 0.1],
-        [600, 0.01],
-        [600, 0.1],
-    ]
-
-
 def test_tuned_models_are_trained_at_the_best_rates_of_the_sweep(project):
     sweep = pd.read_csv(project.folder / "reports/sweep.csv")
     best = sweep.sort_values("validation_accuracy").groupby("batch_size").learning_rate.last()

@@ -1,11 +1,15 @@
 """TensorFlow runs one thread per device, and each run has a device of its own."""
 
+import subprocess
+import sys
 import threading
 
+import pytest
 from dask.system import CPU_COUNT
 
 from descent.engine import backend
 from descent.engine.backend import tf
+from tests.support.small_params import ROOT
 
 
 def test_a_device_has_one_thread():
@@ -35,3 +39,14 @@ def test_a_device_is_free_again_after_a_run_that_failed():
                 raise ArithmeticError
         except ArithmeticError:
             pass
+
+
+@pytest.mark.slow  # TensorFlow is imported in a new process
+def test_a_tensorflow_that_has_started_is_rejected():
+    code = "import tensorflow as tf; tf.zeros(1); import descent.engine.backend"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.strip().endswith(
+        "TensorFlow has started with all intra-op threads; accepted: 1, "
+        "so import descent.engine.backend before the first operation"
+    )
