@@ -69,17 +69,6 @@ def start(project, source, prefix=()):
 # Without a fault
 
 
-def test_files_that_are_present_are_not_fetched_again(tmp_path, idx_folder, expected, capsys):
-    with serving(gzipped(idx_folder)) as (url, requested):
-        download(expected, tmp_path, [Source(url)])
-        before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
-        requested.clear()
-        download(expected, tmp_path, [Source(url)])
-        assert requested == []
-    assert before == {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
-    assert capsys.readouterr().out.count(": present, checksum verified\n") == 4
-
-
 def test_a_corrupt_file_is_named_and_it_alone_is_replaced(tmp_path, idx_folder, expected, capsys):
     shutil.copytree(idx_folder, tmp_path, dirs_exist_ok=True)
     corrupt = bytearray((tmp_path / FIRST).read_bytes())

@@ -90,21 +90,6 @@ def test_where_a_write_ahead_log_cannot_work_the_mirror_does(plain, tmp_path):
     assert plain.mirror("check", LD_PRELOAD=inject).stdout == AGREES
 
 
-@pytest.mark.parametrize("name", ["a%25b", "q?x", "with blank", "ümläut", "h#sh"])
-def test_special_characters_in_the_path_are_no_matter(synced, tmp_path, name):
-    folder = tmp_path / "outer" / name / "project"
-    moved = synced.copied(folder)
-    moved.mirror("sync")
-    assert moved.mirror("check").stdout == AGREES
-    strays = [path for path in (tmp_path / "outer").rglob("*") if path.is_file() and name not in path.parts]
-    assert strays == []
-    forget(moved)
-    shutil.rmtree(folder / "mlartifacts")
-    moved.mirror("sync")
-    assert (folder / "mlflow.db").stat().st_size and list((folder / "mlartifacts").iterdir())
-    assert not [path for path in (tmp_path / "outer").rglob("*") if path.is_file() and name not in path.parts]
-
-
 def test_a_database_of_a_newer_mlflow_is_one_line_with_a_remedy(synced, mirror):
     with closing(sqlite3.connect(synced.folder / "mlflow.db")) as database:
         database.execute("UPDATE alembic_version SET version_num = 'ffffffffffff'")

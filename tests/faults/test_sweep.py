@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from descent import parallel, paths, process, sweep
+from descent import paths, process, sweep
 from descent.engine.settings import RunSettings
 from descent.engine.training import TensorData, train_run
 from descent.metrics import EPOCH_METRICS
@@ -106,17 +105,6 @@ def test_another_engine_trains_all_runs_again_and_changes_no_byte_of_the_table(p
     assert finished(project).keys() == runs.keys()
     assert all(b'"code": "another"' in content for content in finished(project).values())
     assert paths.SWEEP_TABLE.read_bytes() == table
-
-
-def test_the_order_and_number_of_threads_change_no_byte(project, monkeypatch):
-    main()
-    table, runs = paths.SWEEP_TABLE.read_bytes(), finished(project)
-    shutil.rmtree(RUNS)
-    monkeypatch.setattr(sweep, "longest_first", lambda runs, images: runs[::-1])
-    monkeypatch.setattr(parallel, "CPU_COUNT", 4)
-    main()
-    assert paths.SWEEP_TABLE.read_bytes() == table
-    assert finished(project) == runs
 
 
 def test_a_full_disk_is_one_line_and_finished_runs_are_not_trained_again(project):

@@ -133,10 +133,6 @@ def test_weights_that_are_not_finite_answer_nothing():
 # The page
 
 
-def test_the_page_is_the_same_each_time(experiment):
-    assert experiment.page() == experiment.page()
-
-
 def test_texts_of_params_are_never_live(tmp_path):
     names = [HOSTILE, "<b>bold", "a & b", '"quoted"', "'"]
     studies = {"a": {"question": HOSTILE, "models": ["batch_2", "middle", "rate_10"]}}

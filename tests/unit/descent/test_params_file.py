@@ -108,18 +108,6 @@ def test_a_quoted_number_is_rejected(errors):
     assert line.startswith("models.rate_100.learning_rate: '1e-7' is not") and line.endswith("has no quotes")
 
 
-@pytest.mark.parametrize("escape", [r"\e[31m", r"\x9b31m", r"\a", r"\u202e", r"\0"])
-def test_an_escape_sequence_never_reaches_a_terminal(errors, escape):
-    for text in (
-        TEXT.replace("Which batch size performed best?", f'"{escape}red"'),
-        TEXT.replace("data: mnist", f'data: "{escape}"'),
-        TEXT.replace("  batch_8:", f'  "{escape}":'),
-        TEXT.replace("seed: 0 ", f'"{escape}": 1\n  seed: 0 '),
-    ):
-        lines = errors(text)
-        assert lines and all(line.isprintable() for line in lines)
-
-
 # Values that do not fit each other
 
 

@@ -83,20 +83,11 @@ def test_a_run_with_a_view_of_other_images_is_trained_again(cache, dataset):
     assert other.read(RUN) is None and cache.read(RUN) is not None
 
 
-def test_the_view_changes_no_row_of_the_table(cache, tmp_path):
-    other = cache._replace(folder=tmp_path / "other")
+def test_the_table_depends_neither_on_the_engine_nor_on_the_view(cache, tmp_path):
+    other = cache._replace(engine={"code": "another"}, folder=tmp_path / "other")
     cache.write(RUN, HISTORY, VIEW)
     other.write(RUN, HISTORY, sweep.RunView([], None, [], []))
     tables = [sweep.table([RUN], each, 10).to_csv() for each in (cache, other)]
-    assert tables[0] == tables[1]
-
-
-def test_the_table_does_not_depend_on_the_engine(cache):
-    other = cache._replace(engine={"code": "another"})
-    tables = []
-    for each in (cache, other):
-        each.write(RUN, HISTORY, VIEW)
-        tables.append(sweep.table([RUN], each, 10).to_csv())
     assert tables[0] == tables[1]
 
 

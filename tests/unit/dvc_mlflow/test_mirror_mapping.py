@@ -28,8 +28,6 @@ ERRORS = {
     "7": "meta.mlflow: 7; accepted: false, or keys indented below it",
     "": "meta.mlflow: None; accepted: false, or keys indented below it",
     "{model: {file: m, flavour: keras, best: {metric: a, mode: least}}}": "best.mode: 'least'; accepted: 'max' or 'min'",
-    "{metrics: 5}": "meta.mlflow.metrics: 5; accepted: a valid list",
-    "{model: 5}": "meta.mlflow.model: 5; accepted: a valid dictionary",
     "{views: {A: {charts: [{}]}}}": "meta.mlflow.views.A.charts.0: {}; accepted: line, or bar, or x and y",
     "{views: {A: {charts: [{x: params.rate}]}}}": "accepted: line, or bar, or x and y",
     "{model: {file: m, flavour: keras, register: m}}": "accepted: register and alias together, best with both",

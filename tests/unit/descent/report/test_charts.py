@@ -11,7 +11,7 @@ import pytest
 
 from descent import colors, rates
 from descent.colors import THEMES
-from descent.metrics import METRICS, Metric
+from descent.metrics import METRICS
 from descent.report import charts
 from descent.report.charts import Models
 from descent.report.render import specification, svg
@@ -114,12 +114,6 @@ def test_a_dotted_line_shows_what_guessing_reaches(key, guessing, height):
     chart = charts.learning_curve(history([[0.1, 0.8]], key=key), METRICS[key], "epoch", AB, guessing)
     assert ">guessing<" in text(chart)
     assert [row["guessing"] for row in rows(chart) if "guessing" in row] == [height]
-
-
-def test_a_new_epoch_metric_needs_only_its_line_in_metrics():
-    metric = Metric("weight_norm", "Norm of the weights", "norm of all weights (log scale)", "log")
-    picture = text(charts.learning_curve(history([[9.0, 8.0]], key="weight_norm"), metric, "epoch", AB))
-    assert "Norm of the weights by epoch" in picture and "norm of all weights (log scale)" in picture
 
 
 @pytest.mark.parametrize(
@@ -340,11 +334,6 @@ def test_colours_and_dashes_start_over_where_they_run_out():
     picture = text(charts.learning_curve(curves, LOSS, "epoch", Models(names, dict.fromkeys(names, "m"))))
     drawn = re.findall(r'model: model_\d"[^>]* stroke="(#\w+)"[^>]*dasharray="([\d,]+)"', picture)
     assert drawn == [(colour, ",".join(map(str, dash))) for colour, dash, _ in looks(9)]
-
-
-def test_pages_have_the_colours_of_both_themes():
-    light, dark = colors.css_colors().splitlines()
-    assert "--model-0: #0072b2;" in light and "--model-0: #4fb3f0;" in dark and "--ink: #e6edf3;" in dark
 
 
 @pytest.mark.parametrize("template", ["models", "models_log"])
