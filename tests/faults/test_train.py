@@ -87,12 +87,6 @@ def test_the_trajectory_ends_at_the_weights_of_the_first_seed(trained):
     np.testing.assert_array_equal(trajectory[-1], np.concatenate([weight.ravel() for weight in final]))
 
 
-def test_another_training_writes_the_same_bytes(project, trained):
-    before = contents(trained)
-    assert stage.run(project, "train", "baseline").returncode == 0
-    assert contents(trained) == before
-
-
 def test_a_run_that_overflows_is_a_result(project):
     done = stage.run(project, "train", "overflowing")
     assert (done.returncode, stage.without_tensorflow(done.stderr)) == (0, "")

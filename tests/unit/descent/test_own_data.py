@@ -375,16 +375,9 @@ def test_data_source_takes_the_place_of_the_source(folder, tmp_path):
     assert obtain("shapes", entry, tmp_path / "raw", str(folder)).published == checksum
 
 
-@pytest.mark.parametrize("kind", ["images", "npz", "idx"])
-def test_changed_data_is_reported_with_the_command_that_helps(folder, tmp_path, kind):
-    np.savez(tmp_path / "a.npz", images=IMAGES, labels=LABELS)
-    (tmp_path / "idx").mkdir()
-    for part in ("train", "t10k"):
-        (tmp_path / "idx" / f"{part}-images-idx3-ubyte").write_bytes(idx_bytes(IMAGES))
-        (tmp_path / "idx" / f"{part}-labels-idx1-ubyte").write_bytes(idx_bytes(LABELS.astype(np.uint8)))
-    source = {"images": folder, "npz": tmp_path / "a.npz", "idx": tmp_path / "idx"}[kind]
+def test_changed_data_is_reported_with_the_command_that_helps(folder, tmp_path):
     with pytest.raises(UserError, match=f"not {'0' * 64}; .*python -m descent checksum"):
-        obtain("shapes", own(source), tmp_path / "raw")
+        obtain("shapes", own(folder), tmp_path / "raw")
     assert not (tmp_path / "raw").exists()
 
 

@@ -32,7 +32,11 @@ def test_the_same_outputs_are_identical():
     [
         (DIGESTS | {"models/m/model.keras": "x"}, {"models/m/model.keras": "differs"}, True),
         ({name: DIGESTS[name] for name in list(DIGESTS)[1:]}, {"models/m/model.keras": "missing"}, False),
-        (DIGESTS | {"reports/other.svg": "n"}, {"reports/other.svg": "new"}, False),
+        (
+            DIGESTS | {"models/m/model.keras": "x", "reports/other.svg": "n"},
+            {"models/m/model.keras": "differs", "reports/other.svg": "new"},
+            False,
+        ),
     ],
 )
 def test_another_output_is_reported_by_its_path(digests, others, complete):
