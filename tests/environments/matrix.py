@@ -258,12 +258,7 @@ ENVIRONMENTS = [
         {"HOME": "{files}/damaged", "LC_ALL": "C.UTF-8", "LANGUAGE": "de"},
         line="git: fatal: bad config",
     ),
-    Environment(
-        "ZIP without .git",
-        QUICK,
-        prepare=("rm -rf .git",),
-        line="git init",
-    ),
+    Environment("ZIP without .git", QUICK, prepare=("rm -rf .git",), line="git init"),
 ]
 
 INTRODUCTION = """\

@@ -49,10 +49,7 @@ def write_wheel(folder: Path, name: str, files: dict[str, str]) -> str:
     """Write a wheel of version 1.0 and return its line in a lock."""
     info = f"{name}-1.0.dist-info"
     path = folder / f"{name}-1.0-py3-none-any.whl"
-    contents = files | {
-        f"{info}/METADATA": METADATA.format(name=name),
-        f"{info}/WHEEL": WHEEL,
-    }
+    contents = files | {f"{info}/METADATA": METADATA.format(name=name), f"{info}/WHEEL": WHEEL}
     record = "".join(f"{file},,\n" for file in contents) + f"{info}/RECORD,,\n"
     with zipfile.ZipFile(path, "w") as wheel:
         for file, text in (contents | {f"{info}/RECORD": record}).items():

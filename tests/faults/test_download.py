@@ -13,14 +13,7 @@ from descent.errors import UserError
 from descent.fetch import Source, download
 from stages.download import main
 from tests.support import stage
-from tests.support.http_server import (
-    body,
-    dripping,
-    gzipped,
-    serving,
-    status,
-    truncated,
-)
+from tests.support.http_server import body, dripping, gzipped, serving, status, truncated
 from tests.support.small_disk import enlarge, small_disk
 from tests.support.small_params import checksums, write_params
 from tests.support.waiting import wait_for

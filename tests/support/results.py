@@ -94,11 +94,7 @@ def write_model(
         "status": worst_status([run["status"] for run in runs]),
         "best_seed": best_seed(runs),
     }
-    metrics |= {
-        "images": IMAGES,
-        "batch_size": batch_size,
-        "updates": updates * epochs,
-    }
+    metrics |= {"images": IMAGES, "batch_size": batch_size, "updates": updates * epochs}
     write_json(folder / "metrics.json", metrics | {"seeds": runs})
     random = np.random.default_rng(len(name))
     probabilities = random.dirichlet(np.ones(CLASSES), (len(seeds), IMAGES)).astype(np.float32)

@@ -31,16 +31,7 @@ from descent.fetch import (
     sources,
 )
 from tests.support.certificates import server_context
-from tests.support.http_server import (
-    body,
-    dripping,
-    endless,
-    redirect,
-    serving,
-    silent,
-    status,
-    truncated,
-)
+from tests.support.http_server import body, dripping, endless, redirect, serving, silent, status, truncated
 
 # HTTP
 

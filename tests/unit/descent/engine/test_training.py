@@ -12,13 +12,7 @@ from descent.data import Split
 from descent.engine import epoch, network
 from descent.engine.backend import tf
 from descent.engine.rows import evenly_spaced
-from descent.engine.training import (
-    TensorData,
-    gradient_norm,
-    loss_and_accuracy,
-    probabilities,
-    train_run,
-)
+from descent.engine.training import TensorData, gradient_norm, loss_and_accuracy, probabilities, train_run
 from descent.metrics import EPOCH_METRICS
 from tests.support.images import draw_split
 from tests.support.reference import backpropagated

@@ -206,10 +206,7 @@ def test_results_of_other_seeds_are_rejected(tmp_path):
 
 def test_tuned_models_are_compared_with_others_over_the_seeds_that_both_have(tmp_path):
     studies = {"a": {"question": "Which?", "models": ["fixed", "m", "n"]}}
-    tuned = {
-        "seeds": [2, 1],
-        "models": {"m": {"batch_size": 4}, "n": {"batch_size": 2}},
-    }
+    tuned = {"seeds": [2, 1], "models": {"m": {"batch_size": 4}, "n": {"batch_size": 2}}}
     params = make_params({"fixed": {"hidden_layers": [128, 64]}}, tuned=tuned, studies=studies)
     params = params.with_rates({"m": 0.1, "n": 0.2})
     accuracies = {"fixed": [0.9, 0.91, 0.93], "m": [0.89, 0.88], "n": [0.7, 0.8]}
