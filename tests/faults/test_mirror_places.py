@@ -338,10 +338,6 @@ def test_ui_prints_its_address_when_it_answers_and_ends_with_a_signal(synced):
         requests.get(f"http://127.0.0.1:{port}/health", timeout=5)
 
 
-def test_port_0_is_not_another_port(plain, mirror):
-    assert mirror("ui", "--port", "0", expect=1) == "port: '0'; accepted: a number from 1 to 65535\n"
-
-
 @pytest.mark.parametrize("command", ["ui", "server"])
 def test_a_port_in_use_is_one_line_and_no_address(synced, command):
     with socket.create_server(("127.0.0.1", 0)) as other:

@@ -127,12 +127,6 @@ def test_a_stage_prints_the_line_and_exits_with_2(tmp_path, capsys):
     )
 
 
-@pytest.mark.parametrize("text", ["1e-7", "1.0e-7", "1e-07", "0.0000001", "1E-7"])
-def test_a_small_learning_rate_is_a_number_however_it_is_written(tmp_path, text):
-    (tmp_path / "params.yaml").write_text(TEXT.replace("1.0e-7", text))
-    assert read_params(tmp_path / "params.yaml").models["rate_1e-7"].learning_rate == 1e-7
-
-
 @pytest.mark.parametrize("text", ["", "3", "- 1"])
 def test_a_file_that_is_not_a_mapping_is_rejected(tmp_path, text):
     (tmp_path / "params.yaml").write_text(text)

@@ -8,7 +8,7 @@ from dvc.utils.hydra import apply_overrides
 from dvc.utils.serialize import load_yaml as load_as_dvc
 
 from descent.config import own_dataset_entry, read_params
-from tests.support.small_params import ROOT, dumped, error_lines, read_yaml, write_yaml
+from tests.support.small_params import ROOT, dumped, error_lines, parent, places, read_yaml, write_yaml
 
 FILE = ROOT / "params.yaml"
 TEXT = FILE.read_text()
@@ -25,21 +25,12 @@ def errors(tmp_path):
 # DVC's rewriting
 
 
-def scalars(value, at=()):
-    """Yield the keys of every scalar in nested mappings and lists, and its value."""
-    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, entry in inner:
-        yield from scalars(entry, (*at, str(key)))
-    if not isinstance(value, dict | list):
-        yield at, value
-
-
 def test_an_override_changes_one_line(tmp_path):
     """Of every value at once: as many lines differ, each in its value alone."""
-    path, values = Path(shutil.copy(FILE, tmp_path)), list(scalars(read_yaml(FILE)))
-    apply_overrides(
-        str(path), [f"{'.'.join(keys)}={'other' if isinstance(was, str) else 77}" for keys, was in values]
-    )
+    path, raw = Path(shutil.copy(FILE, tmp_path)), read_yaml(FILE)
+    found = [(".".join(map(str, place)), parent(raw, place)[place[-1]]) for place in places(raw)]
+    values = [(name, was) for name, was in found if not isinstance(was, dict | list)]
+    apply_overrides(str(path), [f"{name}={'other' if isinstance(was, str) else 77}" for name, was in values])
     pairs = zip(TEXT.splitlines(), path.read_text().splitlines(), strict=True)
     changed = [pair for pair in pairs if pair[0] != pair[1]]
     assert len(changed) == len(values)
