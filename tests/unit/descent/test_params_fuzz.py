@@ -29,6 +29,7 @@ EDITS = {
     "tab": ("  batch_8:", "\tbatch_8:", "line 38: is not YAML: found character '\\t'"),
     "control character": ("data: mnist", "data: mnist\x1b[31m", "is not YAML: unacceptable character #x001b"),
     "escape in a value": ("data: mnist", r'data: "\e[31m"', r"data: '\x1b[31m' is not accepted"),
+    "escape in a key": ("seed: 0 ", '"\\e[31m": 1\n  seed: 0 ', r"preprocess.\x1b[31m: is not a known key"),
     "escape in a name": ("  batch_8:", r'  "\e[31m":', r"models: '\x1b[31m' is not accepted"),
     "half a character": ("data: mnist", r'"\ud800": 1', "line 11: the key has half of a surrogate pair"),
     "no such character": ("data: mnist", r'data: "\U00110000"', "is not YAML: "),
