@@ -102,26 +102,10 @@ def test_an_invalid_parameter_stops_the_pipeline_before_anything_is_written(para
 # DVC's experiments
 
 
-def experiments(project: Project) -> list[str]:
-    table = json.loads(project.run("dvc", "exp", "show", "--json").stdout)
-    found = [entry for revision in table for entry in revision["experiments"] or []]
-    return [revision["name"] for entry in found for revision in entry["revs"]]
-
-
-def test_an_experiment_trains_the_changed_model_alone(project):
-    change = "models.batch_8.learning_rate=0.05"
-    out = project.run("dvc", "exp", "run", "-n", "faster", "-S", change, *TARGETS).stdout
-    assert "Running stage 'train@batch_8'" in out
-    assert "Running stage 'train@baseline'" not in out
-    assert experiments(project) == ["faster"]
-    project.run("git", "checkout", "-q", ".")
-    project.run("dvc", "checkout", "-q")
-    project.run("dvc", "exp", "remove", "faster")
-
-
-def test_an_experiment_in_a_temporary_folder_leaves_the_workspace_unchanged(project):
+def test_an_experiment_trains_the_changed_model_alone_and_leaves_the_workspace_unchanged(project):
     change = "models.batch_8.learning_rate=0.02"
-    project.run("dvc", "exp", "run", "--temp", "-n", "slower", "-S", change, *TARGETS)
+    out = project.run("dvc", "exp", "run", "--temp", "-n", "slower", "-S", change, *TARGETS).stdout
+    assert "Running stage 'train@batch_8'" in out and "Running stage 'train@baseline'" not in out
     assert project.run("git", "status", "--porcelain").stdout == ""
     assert project.stages_due(*TARGETS) == []
     project.run("dvc", "exp", "apply", "slower")
